@@ -1,0 +1,1 @@
+"""Everything that knows Ray: actors, placement, supervision, and the demo that runs on them."""

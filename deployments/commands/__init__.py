@@ -1,0 +1,1 @@
+"""Commands that need Ray: one module a noun, each with `register(app)`."""

@@ -1,0 +1,5 @@
+"""`python -m engine` is `vedette`."""
+
+from engine.cli import script
+
+script()

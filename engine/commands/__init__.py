@@ -1,0 +1,1 @@
+"""Commands of the core: one module a noun, each with `register(app)`."""

@@ -1,0 +1,185 @@
+"""`vedette models`: bundles, and how a bare ONNX file becomes one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import BundleError, UsageError
+
+BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE|FILE.onnx", help="A bundle's folder, or a bare model.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    models = typer.Typer(no_args_is_help=True)
+    models.command("list")(list_bundles)
+    models.command("show")(show)
+    models.command("import")(import_onnx)
+    models.command("verify")(verify)
+    app.add_typer(models, name="models", help="Model bundles: list, show, import, verify.")
+
+
+def list_bundles(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where bundles are.")] = Path("models"),
+    as_json: AsJson = False,
+) -> None:
+    """List the bundles in a folder, damaged ones too."""
+    from engine.bundle import MANIFEST, Bundle
+
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such folder; `vedette models import` makes bundles")
+    rows = []
+    for path in sorted(p.parent for p in folder.glob(f"*/{MANIFEST}")):
+        try:
+            rows.append({"path": str(path), **_facts(Bundle.load(path))})
+        except BundleError as error:
+            rows.append({"path": str(path), "error": str(error)})
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print(f"{folder}: no bundles")
+    for row in rows:
+        print(f"{row['path']}: {row['error']}" if "error" in row else f"{row['path']}: {_line(row)}")
+
+
+def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
+    """Show what a bundle says: family, input, classes, files."""
+    from engine.bundle import Bundle
+
+    found = Bundle.load(bundle)
+    if as_json:
+        print(json.dumps({**found.manifest.model_dump(mode="json"), "digest": found.digest}, indent=2))
+        return
+    manifest = found.manifest
+    spec = manifest.input
+    print(f"{bundle}: {_line(_facts(found))}")
+    print(f"  input   {spec.size_wh[0]}x{spec.size_wh[1]} {spec.color}, {spec.resize}, border {spec.pad}")
+    if not spec.is_plain:
+        print(f"          (value - {list(spec.mean)}) / {list(spec.std)}")
+    print(f"  classes {', '.join(manifest.labels)}")
+    for role, entry in manifest.files.items():
+        print(f"  {role:7} {entry.path}, {entry.size} bytes, sha256 {entry.sha256}")
+    print(f"  source  {manifest.source or 'not stated'}; licence {manifest.licence or 'not stated'}")
+
+
+def verify(
+    bundles: Annotated[list[str], typer.Argument(metavar="BUNDLE…", help="Bundles or bare models.")],
+) -> None:
+    """Check every file's hash, load the model, run one picture, and compare its outputs with the family."""
+    from engine.bundle import Bundle
+    from engine.heads import class_columns, make_head
+    from engine.inference import make_backend
+    from engine.onnx_import import run_once
+
+    broken: list[BundleError] = []
+    for name in bundles:
+        try:
+            bundle = Bundle.load(name)
+            manifest = bundle.manifest
+            head = make_head(manifest.family, run_once(bundle, make_backend()), manifest.input.size_wh, name)
+            class_columns(head, len(manifest.labels), name)
+        except BundleError as error:
+            broken.append(error)
+            print(error)
+        else:
+            print(f"{name}: good: {_line(_facts(bundle))}")
+    if broken:
+        raise BundleError(f"{len(broken)} of {len(bundles)} bundles cannot be used")
+
+
+def import_onnx(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The model.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.", show_default=False)],
+    family: Annotated[
+        str | None, typer.Option(metavar="FAMILY", help="yolox, picodet, nanodet, fastestdet, yolo or detr.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="coco|FILE", help="Class names: COCO's 80, or a file with one a line.")
+    ] = None,
+    input_size: Annotated[str | None, typer.Option(metavar="S|WxH", help="Of models with a free input size.")] = None,
+    color: Annotated[str | None, typer.Option(metavar="bgr|rgb", help="Order of the channels.")] = None,
+    mean: Annotated[str | None, typer.Option(metavar="A,B,C", help="Subtracted, 0..255, in --color's order.")] = None,
+    std: Annotated[str | None, typer.Option(metavar="A,B,C", help="Divided by, 0..255.")] = None,
+    resize: Annotated[str | None, typer.Option(metavar="letterbox|letterbox_center|stretch")] = None,
+    pad: Annotated[int | None, typer.Option(help="Grey level of the letterbox's border.")] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name; the file's by default.")] = None,
+    source: Annotated[str, typer.Option(help="Where the weights come from.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace another bundle in DIR.")] = False,
+) -> None:  # fmt: skip
+    """Make a bundle of an ONNX model, after checking that it is what it is said to be.
+
+    What is not said is the family's usual way; without --family it is told from the outputs.
+    """
+    from engine.onnx_import import ImportOptions, describe_onnx
+
+    spec = {"size_wh": _size(input_size), "color": color, "mean": _triple("--mean", mean), "std": _triple("--std", std),
+            "resize": resize, "pad": pad}  # fmt: skip
+    given = tuple((key, value) for key, value in spec.items() if value is not None)
+    options = ImportOptions(family, _labels(labels), given, name, source, licence)
+    bundle = describe_onnx(file, options).write(out, force)
+    print(f"{out}: {_line(_facts(bundle))}")
+
+
+def _facts(bundle: Any) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "name": manifest.name,
+        "family": manifest.family,
+        "size_wh": list(manifest.input.size_wh),
+        "num_classes": len(manifest.labels),
+        "bytes": sum(entry.size for entry in manifest.files.values()),
+        "digest": bundle.digest,
+    }
+
+
+def _line(facts: dict[str, Any]) -> str:
+    width, height = facts["size_wh"]
+    return (
+        f"{facts['name']}, {facts['family']} {width}x{height}, {facts['num_classes']} classes, "
+        f"{facts['bytes'] / 1e6:.1f} MB, digest {facts['digest']}"
+    )
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.isdigit() for part in parts) or len(parts) > 2:
+        raise UsageError(f"--input-size {text}: expected one number or WIDTHxHEIGHT, such as 416 or 640x384")
+    return int(parts[0]), int(parts[-1])
+
+
+def _triple(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (1, 3):
+        raise UsageError(f"{option} {text}: expected one number, or three with commas")
+    return values * 3 if len(values) == 1 else values
+
+
+def _labels(text: str | None) -> tuple[str, ...] | None:
+    from engine.labels import COCO
+
+    if text is None:
+        return None
+    if text == "coco":
+        return COCO
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"--labels {text}: expected coco or a text file with one name a line") from None
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise UsageError(f"--labels {text}: the file holds no names")
+    return names

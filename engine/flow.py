@@ -1,0 +1,91 @@
+"""Dense optical flow as data: files, scale, and what it says about boxes.
+
+A flow is float32 (h, w, 2), dx then dy, in its own pixels, from one picture to the next.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import SourceError
+
+Flow = NDArray[np.float32]
+
+_MAGIC = b"PIEH"
+_UNKNOWN = 1e9
+"""Middlebury marks pixels without known flow with values beyond this."""
+
+# Share of a box, in the middle of it, that is looked at; the rest is mostly background.
+_INNER = 0.6
+_GRID = (np.arange(8) + 0.5) / 8 - 0.5
+
+
+def read_flo(path: Path) -> Flow:
+    """Read a Middlebury .flo file; unknown pixels are NaN.
+
+    Raises:
+        SourceError: the file is missing, is of another kind, or is cut short.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read as optical flow: {error.strerror}") from None
+    if len(data) < 12 or data[:4] != _MAGIC:
+        raise SourceError(f"{path}: is not a Middlebury .flo file (it must start with {_MAGIC.decode()})")
+    width, height = struct.unpack("<ii", data[4:12])
+    if width < 1 or height < 1 or len(data) - 12 < width * height * 8:
+        raise SourceError(
+            f"{path}: its header says {width}x{height}, which takes {width * height * 8} bytes of flow; "
+            f"it holds {len(data) - 12}"
+        )
+    flow = np.frombuffer(data, "<f4", width * height * 2, offset=12).reshape(height, width, 2).astype(np.float32)
+    flow[(np.abs(flow) > _UNKNOWN).any(axis=2)] = np.nan
+    return flow
+
+
+def write_flo(path: Path, flow: Flow) -> None:
+    """Write a Middlebury .flo file; NaN becomes its mark for unknown.
+
+    Raises:
+        SourceError: the file cannot be written.
+    """
+    height, width = flow.shape[:2]
+    known = np.where(np.isnan(flow), np.float32(1.5 * _UNKNOWN), flow).astype("<f4")
+    try:
+        path.write_bytes(_MAGIC + struct.pack("<ii", width, height) + known.tobytes())
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def box_flow(flow: Flow, xyxy: NDArray[np.floating[Any]], frame_wh: tuple[int, int]) -> NDArray[np.float64]:
+    """Give the median flow inside each box.
+
+    Args:
+        flow: (h, w, 2), at any size.
+        xyxy: (N, 4), pixels of the source frame, where the boxes were in the earlier picture. N may be 0.
+        frame_wh: size of the source frame.
+
+    Returns:
+        float64 (N, 2), pixels of the source frame: how far each box moved. NaN for a box whose middle part lies
+        outside of the picture.
+    """
+    height, width = flow.shape[:2]
+    scale = np.array([frame_wh[0] / width, frame_wh[1] / height])
+    boxes = xyxy.astype(np.float64)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / scale
+    extent = (boxes[:, 2:] - boxes[:, :2]) * _INNER / scale
+    columns = np.floor(centre[:, 0, None] + extent[:, 0, None] * _GRID)[:, None, :]
+    rows = np.floor(centre[:, 1, None] + extent[:, 1, None] * _GRID)[:, :, None]
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    samples = flow[np.clip(rows, 0, height - 1).astype(np.intp), np.clip(columns, 0, width - 1).astype(np.intp)]
+    samples = np.where(inside[..., None], samples, np.nan).reshape(len(boxes), -1, 2)
+    moved = np.full((len(boxes), 2), np.nan)
+    seen = inside.reshape(len(boxes), -1).any(axis=1)
+    if seen.any():
+        moved[seen] = np.nanmedian(samples[seen], axis=1) * scale
+    return moved

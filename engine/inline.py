@@ -1,0 +1,134 @@
+"""The inline runner: a loop over lanes in one thread. What it does is the definition of correct.
+
+Cameras are merged by (epoch, pts, camera, seq) while they are read: a camera runs ahead only to its next event.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.errors import SourceError, VedetteError
+from engine.event import Event
+from engine.feed import read_frames
+from engine.frame import Frame
+from engine.lane import CameraLane, Progress, copy_step
+from engine.operator import BatchOperator
+from engine.plan import ExecutionPlan, PlannedStep, batch_operator
+from engine.site import Camera
+from engine.summary import CameraSummary
+
+logger = logging.getLogger(__name__)
+
+
+class InlineRunner:
+    """Runs cameras over their recordings, every frame, in this thread.
+
+    Args:
+        site: the site's name, written into events.
+        cameras: recordings; a live camera works too, and is read until it ends.
+        plan: how to process them.
+        max_frames: frames read of each camera at most.
+        on_frame: told the camera of each analysed frame, for progress.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        cameras: Mapping[str, Camera],
+        plan: ExecutionPlan,
+        max_frames: int | None = None,
+        on_frame: Callable[[str], None] | None = None,
+    ) -> None:
+        self._site = site
+        self._cameras = dict(cameras)
+        self._plan = plan
+        self._max_frames = max_frames
+        self._on_frame = on_frame
+        self._shared: dict[str, BatchOperator] = {}
+        self.counts = {name: CameraSummary() for name in self._cameras}
+        self.errors: dict[str, VedetteError] = {}
+
+    def events(self) -> Iterator[Event]:
+        """Yield every camera's events, merged; a camera that fails is named in `errors` and the others go on.
+
+        Raises:
+            VedetteError: a model cannot be opened, or an operator broke its contract.
+        """
+        try:
+            for key, segment in self._plan.shared.items():
+                operator = batch_operator(segment)
+                self._shared[key] = operator
+                operator.open()
+            cameras = (self._camera_events(name, camera) for name, camera in self._cameras.items())
+            yield from heapq.merge(*cameras, key=lambda event: event.order)
+        finally:
+            for operator in self._shared.values():
+                operator.close()
+
+    def _camera_events(self, name: str, camera: Camera) -> Iterator[Event]:
+        plan, counts = self._plan.lanes[name], self.counts[name]
+        lane = CameraLane(name, plan, self._site, camera.gap_after_s)
+        taps = _open_taps(plan.taps)
+        lane.open()
+        cause = "ended"
+        try:
+            for frame in self._frames(name, camera, counts):
+                progress = lane.admit(frame)
+                yield from self._finish(lane, progress, taps, counts)
+                if self._on_frame is not None:
+                    self._on_frame(name)
+        except SourceError as error:
+            counts.error = str(error)
+            self.errors[name] = error
+            cause = error.cause.value
+        try:
+            yield from self._count(lane.finish("shutdown", cause).events, counts)
+        finally:
+            lane.close()
+            for tap in taps:
+                tap.operator.close()
+            counts.frames_analysed = lane.counts.frames_analysed
+            counts.frames_detected = lane.counts.frames_detected
+            counts.gaps = lane.counts.gaps
+
+    def _frames(self, name: str, camera: Camera, counts: CameraSummary) -> Iterator[Frame]:
+        source = camera.make_source()
+        try:
+            source.open()
+            counts.connections += 1
+            yield from itertools.islice(read_frames(name, source, 0, counts), self._max_frames)
+        finally:
+            source.close()
+
+    def _finish(
+        self, lane: CameraLane, progress: Progress, taps: list[PlannedStep], counts: CameraSummary
+    ) -> Iterator[Event]:
+        """Answer requests until the frame is complete."""
+        waiting = list(progress.requests)
+        while True:
+            for packet in progress.done:
+                for tap in taps:
+                    tap.operator.process(packet)
+            yield from self._count(progress.events, counts)
+            if not waiting:
+                return
+            request = waiting.pop(0)
+            (packet,) = self._shared[request.segment_key].process_batch([request.packet])
+            progress = lane.complete(request.key, packet)
+            waiting.extend(progress.requests)
+
+    @staticmethod
+    def _count(events: list[Event], counts: CameraSummary) -> Iterator[Event]:
+        for event in events:
+            counts.events[event.type] += 1
+            yield event
+
+
+def _open_taps(taps: tuple[PlannedStep, ...]) -> list[PlannedStep]:
+    copies = [copy_step(step) for step in taps]
+    for step in copies:
+        step.operator.open()
+    return copies

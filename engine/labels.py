@@ -1,0 +1,44 @@
+"""Class names that many models share."""
+
+from __future__ import annotations
+
+import difflib
+
+import numpy as np
+from numpy.typing import NDArray
+
+COCO: tuple[str, ...] = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear",
+    "hair drier", "toothbrush",
+)  # fmt: skip
+"""The 80 classes of COCO 2017 in their usual order."""
+
+_UNUSED_COCO_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+COCO_COLUMNS: NDArray[np.intp] = np.setdiff1d(np.arange(91), _UNUSED_COCO_IDS).astype(np.intp)
+"""Where the 80 classes stand in models with one column for each of COCO's category ids 0..90."""
+
+
+def class_ids(wanted: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.intp]:
+    """Give the indices of classes by name, in the order of `labels`; `traffic_light` means `traffic light`.
+
+    Raises:
+        ValueError: a class that the model does not know.
+    """
+    plain = [label.replace("_", " ").lower() for label in labels]
+    found = []
+    for name in wanted:
+        key = name.replace("_", " ").strip().lower()
+        if key not in plain:
+            near = difflib.get_close_matches(key, plain, n=3)
+            names = [labels[plain.index(word)] for word in near] or [*labels[:6], *(["…"] if len(labels) > 6 else [])]
+            hint = f"did you mean {' or '.join(map(repr, names))}?" if near else f"it knows {', '.join(names)}"
+            raise ValueError(f"the model has no class '{name}'; {hint}")
+        found.append(plain.index(key))
+    return np.unique(np.array(found, np.intp))

@@ -1,0 +1,153 @@
+"""From a bare ONNX file to a bundle: what it is, whether it is what was said, and what its classes are called."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from engine.bundle import Bundle, FileEntry, Manifest, explain
+from engine.errors import BundleError, UsageError
+from engine.heads import FAMILIES, class_columns, describe_shapes, guess_families, make_head
+from engine.heads.head import Head
+from engine.inference import InferenceBackend, Signature, make_backend
+from engine.input_spec import InputSpec
+from engine.labels import COCO
+from engine.load import did_you_mean
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the person who imports knows; None leaves it to the file, or to the family's usual way.
+
+    Attributes:
+        family: a key of FAMILIES.
+        labels: class names.
+        input: changes to the family's preprocessing, by field of InputSpec.
+        name, source, licence: for the manifest.
+    """
+
+    family: str | None = None
+    labels: tuple[str, ...] | None = None
+    input: tuple[tuple[str, Any], ...] = ()
+    name: str | None = None
+    source: str = ""
+    licence: str = ""
+
+
+def describe_onnx(path: Path, options: ImportOptions | None = None) -> Bundle:
+    """Describe an ONNX file as a bundle, after running one picture through it.
+
+    Raises:
+        BundleError: no ONNX model, of another family than said, of a family that cannot be told, or with another
+            number of classes than labels.
+        UsageError: an option makes no sense.
+    """
+    if not path.is_file():
+        raise BundleError(f"{path}: no such model file")
+    stat = path.stat()
+    return _describe(path, options or ImportOptions(), (stat.st_mtime_ns, stat.st_size))
+
+
+@functools.lru_cache(maxsize=8)
+def _describe(path: Path, options: ImportOptions, _version: tuple[int, int]) -> Bundle:
+    # Cached because every copy of a detector asks again; the file's time and size notice another file.
+    if options.family is not None and options.family not in FAMILIES:
+        raise UsageError(f"unknown family '{options.family}'{did_you_mean(options.family, FAMILIES)}")
+    backend = make_backend()
+    signature = backend.inspect(path)
+    candidates = [options.family] if options.family else list(FAMILIES)
+    tried = [_try_family(path, family, options, signature, backend) for family in candidates]
+    fitting = [bundle for bundle in tried if bundle is not None]
+    if len({bundle.manifest.family for bundle in fitting}) != 1:
+        raise BundleError(
+            f"{path}: the family cannot be told from its outputs ({'; '.join(map(str, signature.outputs))}); say it: "
+            f"`vedette models import {path} --family {'|'.join(FAMILIES)} --labels FILE --out DIR`"
+        )
+    manifest = fitting[0].manifest
+    if options.family is None:
+        width, height = manifest.input.size_wh
+        logger.info(
+            "%s: taken for family '%s' at %dx%d with %d classes, by its outputs", path, manifest.family, width, height,
+            len(manifest.labels),
+        )  # fmt: skip
+    return fitting[0]
+
+
+def _try_family(
+    path: Path, family: str, options: ImportOptions, signature: Signature, backend: InferenceBackend
+) -> Bundle | None:
+    """Describe the file as one family; None where that was only a guess and it does not fit."""
+    spec = _input_spec(path, family, options, signature)
+    manifest = Manifest(
+        name=options.name or path.stem, family=family, labels=("?",), input=spec, files={"onnx": FileEntry.of(path)},
+        source=options.source, licence=options.licence,
+    )  # fmt: skip
+    bundle = Bundle(path.parent, manifest)
+    outputs = run_once(bundle, backend)
+    if options.family is None and family not in guess_families(outputs, spec.size_wh):
+        return None
+    head = make_head(family, outputs, spec.size_wh, str(path))
+    labels = options.labels or _labels(path, head, outputs, signature)
+    class_columns(head, len(labels), str(path))
+    return dataclasses.replace(bundle, manifest=manifest.model_copy(update={"labels": labels}))
+
+
+def run_once(bundle: Bundle, backend: InferenceBackend) -> list[NDArray[Any]]:
+    """Run one grey picture through a bundle's model and give its outputs.
+
+    Raises:
+        BundleError: the model cannot be loaded or fails.
+    """
+    width, height = bundle.manifest.input.size_wh
+    try:
+        backend.open(bundle)
+        return backend.infer(np.full((1, 3, height, width), 114, np.uint8))
+    finally:
+        backend.close()
+
+
+def _input_spec(path: Path, family: str, options: ImportOptions, signature: Signature) -> InputSpec:
+    """The family's way, with the file's fixed size and the person's changes."""
+    defaults = FAMILIES[family].defaults
+    height, width = signature.image.shape[2:]
+    size_wh = (width or defaults.size_wh[0], height or defaults.size_wh[1])
+    try:
+        return InputSpec.model_validate({**defaults.model_dump(), "size_wh": size_wh, **dict(options.input)})
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, InputSpec)}") from None
+
+
+def _labels(path: Path, head: Head, outputs: Sequence[NDArray[Any]], signature: Signature) -> tuple[str, ...]:
+    """Class names from the exporter's metadata, else COCO's where the number of classes is COCO's."""
+    names = _exported_names(signature.metadata)
+    if names and head.num_classes in (None, len(names)):
+        return names
+    if head.num_classes in (None, len(COCO)) or (head.family == "detr" and head.num_classes in (91, len(COCO) + 1)):
+        return COCO
+    raise BundleError(
+        f"{path}: {head.num_classes} classes ({describe_shapes(outputs)}) and no names for them: import it with "
+        f"`vedette models import {path} --family {head.family} --labels FILE --out DIR`, one name a line"
+    )
+
+
+def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:
+    """Read `names`, which Ultralytics writes as the text of a Python dictionary."""
+    try:
+        names = ast.literal_eval(metadata.get("names", ""))
+    except (ValueError, SyntaxError):
+        return ()
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        return tuple(str(names[i]) for i in range(len(names)))
+    return ()

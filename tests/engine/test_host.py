@@ -1,0 +1,252 @@
+"""The camera host: cameras live side by side, and each one's trouble is its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from engine.detections import Detections
+from engine.errors import BundleError, Cause
+from engine.event import Event
+from engine.host import CameraHost
+from engine.operator import BatchOperator, Operator
+from engine.packet import Packet
+from engine.pipeline import Pipeline
+from engine.plan import plan
+from engine.redact import Url
+from engine.site import Camera
+from tests.fake_source import FakeSource
+
+LIVE = Url("rtsp://127.0.0.1/x")
+
+
+@dataclass
+class SayIndex(Operator):
+    def process(self, packet: Packet) -> Packet:
+        return packet.emit(Event("test.seen", data={"index": packet.frame.index}))
+
+
+@dataclass
+class Slow(BatchOperator):
+    writes: ClassVar = ("detections",)
+    seconds: float = 0.0
+    fail_at: int = -1
+    fails: int = 1
+
+    def open(self) -> None:
+        self._left = self.fails
+
+    def process_batch(self, packets: list[Packet]) -> list[Packet]:
+        time.sleep(self.seconds)
+        if packets[0].frame.index == self.fail_at and self._left:
+            self._left -= 1
+            raise RuntimeError("out of memory")
+        return [p.replace(detections=Detections.empty()) for p in packets]
+
+
+@dataclass
+class Explode(Operator):
+    at: int = 3
+    camera: str = "a"
+
+    def process(self, packet: Packet) -> Packet:
+        if (packet.frame.camera, packet.frame.index) == (self.camera, self.at):
+            raise ZeroDivisionError("boom")
+        return packet
+
+
+@dataclass
+class Unopenable(BatchOperator):
+    def open(self) -> None:
+        raise BundleError("no such model")
+
+
+class Log:
+    """Collects events by camera."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[Event]] = defaultdict(list)
+
+    def __call__(self, camera: str, events: list[Event], headers: Mapping[str, str]) -> None:
+        self.events[camera].extend(events)
+
+    def types(self, camera: str) -> list[str]:
+        return [event.type for event in self.events[camera]]
+
+    def causes(self, camera: str) -> list[tuple[str, str | None]]:
+        return [(e.type, e.camera_state.cause) for e in self.events[camera] if e.camera_state is not None]
+
+    def indices(self, camera: str) -> list[int]:
+        return [e.data["index"] for e in self.events[camera] if e.type == "test.seen" and e.data]
+
+
+@contextmanager
+def running(
+    sources: Mapping[str, Callable[[], FakeSource]],
+    *operators: Operator,
+    live: bool = False,
+    stall_after_s: float = 5.0,
+    num_workers: int = 2,
+) -> Iterator[tuple[CameraHost, Log]]:
+    pipeline = Pipeline()
+    for operator in operators:
+        pipeline = pipeline.then(operator, name=f"step{len(pipeline.steps)}")
+    camera = Camera(LIVE if live else Url("clip.mp4"), stall_after_s=stall_after_s, gap_after_s=0.3)
+    cameras = dict.fromkeys(sources, camera)
+    log = Log()
+    host = CameraHost(
+        "north", cameras, plan(pipeline, cameras), log, num_workers, make_source=lambda name, _: sources[name]()
+    )
+    host.start()
+    try:
+        yield host, log
+    finally:
+        host.stop(3.0)
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 8.0) -> bool:
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_recordings_lose_no_frame_and_keep_their_order_with_many_workers() -> None:
+    with running({n: lambda: FakeSource(60) for n in "abc"}, Slow(0.001), SayIndex(), num_workers=4) as (host, log):
+        assert host.wait(20)
+
+    assert {name: log.indices(name) for name in "abc"} == dict.fromkeys("abc", list(range(60)))
+    assert [e.seq for e in log.events["a"]] == list(range(1, 63))
+    assert host.counts["a"].frames_dropped == 0
+
+
+def test_a_live_camera_drops_the_oldest_frames_when_analysis_is_behind_and_counts_them() -> None:
+    live = lambda: FakeSource(100, live=True, pace_s=0.002, then="hang")  # noqa: E731
+    with running({"a": live}, Slow(0.03), SayIndex(), live=True) as (host, log):
+        assert until(lambda: host.counts["a"].frames_decoded == 100)
+        assert until(lambda: 99 in log.indices("a"))
+        counts = host.counts["a"]
+
+    assert counts.frames_dropped > 20
+    assert counts.frames_analysed + counts.frames_dropped == 100
+    assert log.indices("a") == sorted(log.indices("a"))
+
+
+def test_a_stalled_camera_is_named_within_its_time_even_when_the_library_hangs() -> None:
+    stuck = FakeSource(5, live=True, then="hang", deaf=True)
+    attempts: list[FakeSource] = []
+
+    def make() -> FakeSource:
+        attempts.append(stuck if not attempts else FakeSource(1000, live=True, pace_s=0.02))
+        return attempts[-1]
+
+    with running({"a": make}, SayIndex(), live=True, stall_after_s=0.6) as (host, log):
+        assert until(lambda: ("camera.down", "stall") in log.causes("a"), 1.6 + 1)
+        assert until(lambda: log.types("a").count("camera.up") == 2)
+        stuck.released.set()
+
+    ups = [e for e in log.events["a"] if e.type == "camera.up"]
+    down = next(e for e in log.events["a"] if e.type == "camera.down")
+    state = ups[1].camera_state
+    assert state is not None
+    assert (state.previous_epoch, state.previous_seq) == (ups[0].epoch, down.seq)
+    assert ups[1].epoch > ups[0].epoch
+    assert log.causes("a")[1][0] == "camera.gap"
+
+
+def test_a_camera_that_is_down_is_reported_once_and_retried() -> None:
+    attempts: list[FakeSource] = []
+
+    def make() -> FakeSource:
+        attempts.append(FakeSource(50, live=True, pace_s=0.02, refuse=Cause.REFUSED if len(attempts) < 2 else None))
+        return attempts[-1]
+
+    with running({"a": make}, SayIndex(), live=True) as (_, log):
+        assert until(lambda: "camera.up" in log.types("a"))
+
+    assert log.causes("a")[:2] == [("camera.down", "refused"), ("camera.up", None)]
+    assert len(attempts) == 3
+
+
+def test_one_cameras_trouble_does_not_disturb_another() -> None:
+    sources = {
+        "good": lambda: FakeSource(150, live=True, pace_s=0.01, then="hang"),
+        "hangs": lambda: FakeSource(0, live=True, then="hang", deaf=True),
+        "breaks": lambda: FakeSource(2, live=True, then="fail"),
+        "refuses": lambda: FakeSource(refuse=Cause.AUTH, live=True),
+    }
+    with running(sources, SayIndex(), live=True, stall_after_s=0.5) as (host, log):
+        assert until(lambda: host.counts["good"].frames_decoded == 150)
+
+    assert log.causes("refuses")[0] == ("camera.down", "auth")
+    assert ("camera.down", "timeout") in log.causes("breaks")
+    good = [e for e in log.events["good"] if e.type.startswith("camera.")]
+    assert good[0].type == "camera.up"
+    assert all(e.pts_us >= 1_400_000 for e in good[1:])
+
+
+def test_corrupt_frames_are_counted_and_never_analysed() -> None:
+    with running({"a": lambda: FakeSource(10, corrupt=frozenset({0, 4}))}, SayIndex()) as (host, log):
+        assert host.wait(10)
+
+    assert log.indices("a") == [1, 2, 3, 5, 6, 7, 8, 9]
+    assert host.counts["a"].frames_corrupt == 2
+
+
+def test_an_operator_that_fails_ends_a_recording_with_a_sentence_and_leaves_the_others_alone() -> None:
+    with running({n: lambda: FakeSource(20) for n in "ab"}, Explode(), SayIndex()) as (host, log):
+        assert host.wait(10)
+
+    assert log.indices("b") == list(range(20))
+    assert list(host.errors) == ["a"]
+    assert "step 'step0' failed at frame 3: ZeroDivisionError: boom" in str(host.errors["a"])
+    assert log.causes("a")[-1] == ("camera.down", "internal")
+
+
+def test_a_live_camera_goes_on_in_a_new_epoch_after_an_operator_failed() -> None:
+    make = lambda: FakeSource(10, live=True, pace_s=0.01, then="hang")  # noqa: E731
+    with running({"a": make}, Explode(), SayIndex(), live=True) as (_, log):
+        assert until(lambda: log.types("a").count("camera.up") == 2)
+
+    assert ("camera.down", "internal") in log.causes("a")
+
+
+def test_a_detector_that_fails_once_is_asked_again_and_nothing_is_lost() -> None:
+    with running({"a": lambda: FakeSource(20)}, Slow(fail_at=7), SayIndex(), num_workers=1) as (host, log):
+        assert host.wait(10)
+
+    assert log.indices("a") == list(range(20))
+    assert host.counts["a"].failed_frames == 0
+
+
+def test_a_detector_that_fails_twice_leaves_the_frame_without_detections() -> None:
+    with running({"a": lambda: FakeSource(20)}, Slow(fail_at=7, fails=2), SayIndex(), num_workers=1) as (host, log):
+        assert host.wait(10)
+
+    assert log.indices("a") == list(range(20))
+    assert (host.counts["a"].failed_frames, host.counts["a"].frames_detected) == (1, 19)
+
+
+def test_a_model_that_cannot_be_opened_stops_the_start_and_leaves_no_thread() -> None:
+    before = threading.active_count()
+    with pytest.raises(BundleError, match="no such model"), running({"a": lambda: FakeSource(1)}, Unopenable()):
+        pass
+
+    assert threading.active_count() == before
+
+
+def test_stopping_ends_every_camera_with_its_last_events() -> None:
+    with running({"a": lambda: FakeSource(10_000, live=True, pace_s=0.01)}, SayIndex(), live=True) as (_, log):
+        assert until(lambda: len(log.indices("a")) > 5)
+
+    assert log.causes("a")[-1] == ("camera.down", "stopped")
+    assert [e.seq for e in log.events["a"]] == list(range(1, len(log.events["a"]) + 1))

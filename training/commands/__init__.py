@@ -1,0 +1,1 @@
+"""Commands of the offline module: one module a noun, each with `register(app)`."""
