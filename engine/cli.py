@@ -62,19 +62,21 @@ def _redact_record(record: logging.LogRecord) -> bool:
     return True
 
 
+def room_folders() -> dict[str, Path]:
+    """Find the folder that each installed room lies in."""
+    specs = {room: importlib.util.find_spec(room) for room in ROOMS}
+    return {room: Path(spec.origin).parent.parent for room, spec in specs.items() if spec and spec.origin}
+
+
 def check_rooms() -> None:
     """Refuse to run when the rooms do not share one parent folder: another distribution has taken a name.
 
     Raises:
         VedetteError: names the folders.
     """
-    parents = {}
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        if spec is not None and spec.origin is not None:
-            parents[room] = Path(spec.origin).parent.parent
-    if len(set(parents.values())) > 1:
-        found = ", ".join(f"{room} in {parent}" for room, parent in parents.items())
+    folders = room_folders()
+    if len(set(folders.values())) > 1:
+        found = ", ".join(f"{room} in {folder}" for room, folder in folders.items())
         raise VedetteError(
             f"the packages of Vedette must share one folder, but there is {found}; another distribution has installed "
             "files under one of these names: run Vedette in an environment of its own"

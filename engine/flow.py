@@ -62,6 +62,43 @@ def write_flo(path: Path, flow: Flow) -> None:
         raise SourceError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def resize_flow(flow: Flow, size_wh: tuple[int, int]) -> Flow:
+    """Bring a flow to another size, its vectors in pixels of that size; bilinear between pixel centres."""
+    height, width = flow.shape[:2]
+    if (width, height) == size_wh:
+        return flow
+    scale = np.array([size_wh[0] / width, size_wh[1] / height], np.float32)
+    left, right, share_x = _between(size_wh[0], width)
+    upper, lower, share_y = _between(size_wh[1], height)
+    rows = flow[upper] * (1 - share_y)[:, None, None] + flow[lower] * share_y[:, None, None]
+    resized = (rows[:, left] * (1 - share_x)[:, None] + rows[:, right] * share_x[:, None]) * scale
+    return resized.astype(np.float32)
+
+
+def _between(count: int, of: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Say between which two of `of` pixels each of `count` pixels lies, and how far on."""
+    at = np.clip((np.arange(count) + 0.5) * of / count - 0.5, 0, of - 1)
+    low = np.floor(at).astype(np.intp)
+    return low, np.minimum(low + 1, of - 1), (at - low).astype(np.float32)
+
+
+def end_point_error(flow: Flow, truth: Flow) -> float:
+    """Give the mean distance between vectors in pixels, over the pixels that the truth knows.
+
+    Raises:
+        ValueError: the sizes differ, or the truth knows no pixel.
+    """
+    if flow.shape != truth.shape:
+        raise ValueError(
+            f"is {flow.shape[1]}x{flow.shape[0]} where the truth is {truth.shape[1]}x{truth.shape[0]}; sizes must agree"
+        )
+    known = np.isfinite(truth).all(axis=2)
+    if not known.any():
+        raise ValueError("cannot be judged: the truth knows the flow of no pixel")
+    difference = flow[known].astype(np.float64) - truth[known]
+    return float(np.hypot(difference[:, 0], difference[:, 1]).mean())
+
+
 def box_flow(flow: Flow, xyxy: NDArray[np.floating[Any]], frame_wh: tuple[int, int]) -> NDArray[np.float64]:
     """Give the median flow inside each box.
 

@@ -363,6 +363,8 @@ class CameraHost:
         for packet in progress.done:
             at_s = feed.arrived_s.pop((packet.frame.epoch, packet.frame.index), now_s)
             latency_ms = (now_s - at_s) * 1000
+            feed.counts.first_s = feed.counts.first_s or at_s
+            feed.counts.last_s = now_s
             feed.counts.latency.add(latency_ms)
             headers = {**self._headers, "latency-ms": f"{latency_ms:.1f}"}
             for queue in (feed.tap_queue,) if feed.taps else ():
@@ -379,8 +381,9 @@ class CameraHost:
         return progress.requests
 
     def _run_taps(self) -> None:
-        while not self._stopping:
-            busy = False
+        while True:
+            # Read before looking: what was put in before the end is still served.
+            stopping, busy = self._stopping, False
             for feed in self._feeds:
                 if feed.tap_queue:
                     busy = True
@@ -393,6 +396,8 @@ class CameraHost:
                                 f"camera '{feed.name}': tap '{tap.name}' failed: {type(error).__name__}: {error}"
                             )
                     feed.tap_queue.clear()
+            if not busy and stopping:
+                return
             if not busy:
                 time.sleep(0.005)
 

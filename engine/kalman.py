@@ -52,17 +52,19 @@ class BoxFilter:
         self.state: Floats = np.zeros((5, 0, 4))
 
     def __len__(self) -> int:
-        return self.state.shape[1]
+        return int(self.state.shape[1])
 
     @property
     def position(self) -> Floats:
         """Positions, float64 (N, 4); writing into it changes the filter."""
-        return self.state[POSITION]
+        position: Floats = self.state[POSITION]
+        return position
 
     @property
     def velocity(self) -> Floats:
         """Velocities in units of position a unit of time, float64 (N, 4); writing into it changes the filter."""
-        return self.state[VELOCITY]
+        velocity: Floats = self.state[VELOCITY]
+        return velocity
 
     def start(self, measured: Floats) -> None:
         """Add boxes, (K, 4), at rest, behind those that are there."""
@@ -76,11 +78,11 @@ class BoxFilter:
         """Keep the boxes that a mask or an index array selects."""
         self.state = self.state[:, rows]
 
-    def predict(self, elapsed: float) -> None:
+    def predict(self, elapsed: float | Floats) -> None:
         """Move every box by its velocity.
 
         Args:
-            elapsed: units of time since the last prediction.
+            elapsed: units of time since the last prediction, for all boxes or (N, 1), one each.
         """
         position, velocity, var_position, covariance, var_velocity = self.state
         position += elapsed * velocity
@@ -141,8 +143,13 @@ FLOW_VARIANCE = np.array([1.0, 1.0])
 """Variance of how far optical flow says a box moved between two frames, pixels squared."""
 
 
-def stop_shrinking(boxes: BoxFilter, elapsed: float) -> None:
-    """Hold the area of boxes (centre, area, ratio) that would have none left after some units of time."""
+def stop_shrinking(boxes: BoxFilter, elapsed: float | Floats) -> None:
+    """Hold the area of boxes (centre, area, ratio) that would have none left.
+
+    Args:
+        boxes: a filter of such boxes.
+        elapsed: after so many units of time; one number, or (N,) for one each.
+    """
     area, growth = boxes.position[:, 2], boxes.velocity[:, 2]
     growth[area + elapsed * growth <= 0] = 0
 
@@ -162,7 +169,9 @@ def to_area_ratio(xyxy: NDArray[np.floating[Any]]) -> Floats:
 
 def from_area_ratio(position: Floats) -> NDArray[np.float32]:
     """Turn (N, 4) centre x, centre y, area, ratio into xyxy, float32."""
-    width = np.sqrt(position[:, 2] * position[:, 3])
-    half = np.stack([width, position[:, 2] / width], axis=1) / 2
-    xyxy = np.concatenate([position[:, :2] - half, position[:, :2] + half], axis=1)
+    half = np.empty((len(position), 2))
+    half[:, 0] = np.sqrt(position[:, 2] * position[:, 3]) / 2
+    half[:, 1] = position[:, 2] / half[:, 0] / 4
+    centre = position[:, :2]
+    xyxy = np.concatenate([centre - half, centre + half], axis=1)
     return xyxy.astype(np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -62,19 +63,24 @@ class MotTable:
     @property
     def is_judged(self) -> NDArray[np.bool_]:
         """Which rows of ground truth must be found: confidence above 0 and, where classes are stated, pedestrians."""
-        return (self.confidence > 0) & ((self.class_id == -1) | (self.class_id == PEDESTRIAN))
+        right_class = (self.class_id == -1) | (self.class_id == PEDESTRIAN)
+        judged: NDArray[np.bool_] = (self.confidence > 0) & right_class
+        return judged
 
     @property
     def is_open(self) -> NDArray[np.bool_]:
         """Which rows of ground truth may be found or not: confidence 0 or, where classes are stated, distractors."""
         return np.where(self.class_id == -1, self.confidence <= 0, np.isin(self.class_id, DISTRACTORS))
 
-    def by_frame(self, num_frames: int) -> Iterator[Self]:
-        """Yield one table a frame, for frames 1 to `num_frames`; empty ones where a frame has no row."""
+    def rows_by_frame(self, num_frames: int) -> list[NDArray[np.intp]]:
+        """Give the rows of frames 1 to `num_frames`, one index array a frame; empty ones where a frame has none."""
         order = np.argsort(self.frame, kind="stable")
         edges = np.searchsorted(self.frame[order], np.arange(1, num_frames + 2))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
-            yield self[order[start:stop]]
+        return [order[start:stop] for start, stop in pairwise(edges)]
+
+    def by_frame(self, num_frames: int) -> Iterator[Self]:
+        """Yield one table a frame, for frames 1 to `num_frames`; empty ones where a frame has no row."""
+        return (self[rows] for rows in self.rows_by_frame(num_frames))
 
     def detections(self) -> Detections:
         """Give the boxes as detections of one class, `object`."""
@@ -136,16 +142,19 @@ def _number(text: str, name: str, place: str) -> float:
     return value
 
 
-def format_tracks(frame_number: int, tracks: Tracks) -> str:
+def format_tracks(frame_number: int, tracks: Tracks, first_id: int = 0) -> str:
     """Write tracks as result lines, each with its line end; no text for no tracks.
 
     Args:
         frame_number: MOTChallenge frame number, from 1.
         tracks: rows to write, all of them.
+        first_id: is added to every id.
     """
     left_top = tracks.xyxy[:, :2] + 1
     size = tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]
-    rows = zip(tracks.track_id.tolist(), left_top.tolist(), size.tolist(), tracks.confidence.tolist(), strict=True)
+    rows = zip(
+        (tracks.track_id + first_id).tolist(), left_top.tolist(), size.tolist(), tracks.confidence.tolist(), strict=True
+    )
     return "".join(
         f"{frame_number},{track_id},{left:.2f},{top:.2f},{width:.2f},{height:.2f},{confidence:.4f},-1,-1,-1\n"
         for track_id, (left, top), (width, height), confidence in rows

@@ -6,7 +6,6 @@ import ast
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 
 from engine.bundle import Bundle, FileEntry, Manifest, explain
 from engine.errors import BundleError, UsageError
-from engine.heads import FAMILIES, class_columns, describe_shapes, guess_families, make_head
+from engine.heads import FAMILIES, class_columns, guess_families, make_head
 from engine.heads.head import Head
 from engine.inference import InferenceBackend, Signature, make_backend
 from engine.input_spec import InputSpec
@@ -67,41 +66,49 @@ def _describe(path: Path, options: ImportOptions, _version: tuple[int, int]) -> 
         raise UsageError(f"unknown family '{options.family}'{did_you_mean(options.family, FAMILIES)}")
     backend = make_backend()
     signature = backend.inspect(path)
-    candidates = [options.family] if options.family else list(FAMILIES)
-    tried = [_try_family(path, family, options, signature, backend) for family in candidates]
-    fitting = [bundle for bundle in tried if bundle is not None]
-    if len({bundle.manifest.family for bundle in fitting}) != 1:
+    outputs: dict[tuple[int, int], list[NDArray[Any]]] = {}
+    fitting = []
+    for family in [options.family] if options.family else list(FAMILIES):
+        draft = _draft(path, family, options, signature)
+        size_wh = draft.manifest.input.size_wh
+        if size_wh not in outputs:
+            outputs[size_wh] = run_once(draft, backend)
+        if options.family or family in guess_families(outputs[size_wh], size_wh):
+            fitting.append(draft)
+    if len(fitting) != 1:
         raise BundleError(
             f"{path}: the family cannot be told from its outputs ({'; '.join(map(str, signature.outputs))}); say it: "
             f"`vedette models import {path} --family {'|'.join(FAMILIES)} --labels FILE --out DIR`"
         )
-    manifest = fitting[0].manifest
-    if options.family is None:
-        width, height = manifest.input.size_wh
-        logger.info(
-            "%s: taken for family '%s' at %dx%d with %d classes, by its outputs", path, manifest.family, width, height,
-            len(manifest.labels),
-        )  # fmt: skip
-    return fitting[0]
-
-
-def _try_family(
-    path: Path, family: str, options: ImportOptions, signature: Signature, backend: InferenceBackend
-) -> Bundle | None:
-    """Describe the file as one family; None where that was only a guess and it does not fit."""
-    spec = _input_spec(path, family, options, signature)
-    manifest = Manifest(
-        name=options.name or path.stem, family=family, labels=("?",), input=spec, files={"onnx": FileEntry.of(path)},
-        source=options.source, licence=options.licence,
-    )  # fmt: skip
-    bundle = Bundle(path.parent, manifest)
-    outputs = run_once(bundle, backend)
-    if options.family is None and family not in guess_families(outputs, spec.size_wh):
-        return None
-    head = make_head(family, outputs, spec.size_wh, str(path))
-    labels = options.labels or _labels(path, head, outputs, signature)
+    draft = fitting[0]
+    family, (width, height) = draft.manifest.family, draft.manifest.input.size_wh
+    head = make_head(family, outputs[width, height], (width, height), str(path))
+    labels = options.labels or _labels(path, head, signature)
     class_columns(head, len(labels), str(path))
-    return dataclasses.replace(bundle, manifest=manifest.model_copy(update={"labels": labels}))
+    if options.family is None:
+        logger.info(
+            "%s: taken for family '%s' at %dx%d with %d classes", path, family, width, height, len(labels)
+        )
+    return dataclasses.replace(draft, manifest=draft.manifest.model_copy(update={"labels": labels}))
+
+
+def _draft(path: Path, family: str, options: ImportOptions, signature: Signature) -> Bundle:
+    """Describe the file as one family, without names for the classes."""
+    files = {"onnx": FileEntry.of(path)}
+    # PyTorch's exporter puts the weights beside the graph, under this name.
+    weights = path.with_name(path.name + ".data")
+    if weights.is_file():
+        files["onnx_data"] = FileEntry.of(weights)
+    manifest = Manifest(
+        name=options.name or path.stem,
+        family=family,
+        labels=("?",),
+        input=_input_spec(path, family, options, signature),
+        files=files,
+        source=options.source,
+        licence=options.licence,
+    )
+    return Bundle(path.parent, manifest)
 
 
 def run_once(bundle: Bundle, backend: InferenceBackend) -> list[NDArray[Any]]:
@@ -129,7 +136,7 @@ def _input_spec(path: Path, family: str, options: ImportOptions, signature: Sign
         raise UsageError(f"{path}: {explain(error, InputSpec)}") from None
 
 
-def _labels(path: Path, head: Head, outputs: Sequence[NDArray[Any]], signature: Signature) -> tuple[str, ...]:
+def _labels(path: Path, head: Head, signature: Signature) -> tuple[str, ...]:
     """Class names from the exporter's metadata, else COCO's where the number of classes is COCO's."""
     names = _exported_names(signature.metadata)
     if names and head.num_classes in (None, len(names)):
@@ -137,7 +144,7 @@ def _labels(path: Path, head: Head, outputs: Sequence[NDArray[Any]], signature: 
     if head.num_classes in (None, len(COCO)) or (head.family == "detr" and head.num_classes in (91, len(COCO) + 1)):
         return COCO
     raise BundleError(
-        f"{path}: {head.num_classes} classes ({describe_shapes(outputs)}) and no names for them: import it with "
+        f"{path}: {head.num_classes} classes and no names for them: import it with "
         f"`vedette models import {path} --family {head.family} --labels FILE --out DIR`, one name a line"
     )
 

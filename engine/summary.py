@@ -50,7 +50,8 @@ class CameraSummary:
     """One camera's numbers.
 
     `frames_dropped` counts frames that were decoded and not analysed because analysis was behind; `frames_corrupt`
-    those that the decoder could not vouch for, which are never analysed.
+    those that the decoder could not vouch for, which are never analysed. `first_s` and `last_s` are the machine's
+    monotonic clock when the first frame came and when the last one was complete, 0 before.
     """
 
     frames_decoded: int = 0
@@ -65,6 +66,8 @@ class CameraSummary:
     failed_frames: int = 0
     taps_skipped: int = 0
     error: str | None = None
+    first_s: float = 0.0
+    last_s: float = 0.0
     events: Counter[str] = field(default_factory=Counter)
     latency: Latencies = field(default_factory=Latencies)
 
@@ -92,6 +95,12 @@ class Summary:
     cpu_s: float = 0.0
     peak_rss_mb: float = 0.0
     sinks: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds from the first frame of any camera to the last complete one: the run without start and stop."""
+        seen = [camera for camera in self.cameras.values() if camera.last_s]
+        return max(c.last_s for c in seen) - min(c.first_s for c in seen) if seen else 0.0
 
     def total(self) -> CameraSummary:
         """Add up the cameras."""

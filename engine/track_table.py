@@ -29,7 +29,6 @@ class TrackTable:
         self._confirm_hits = confirm_hits
         self._max_coast_us = round(max_coast_s * 1_000_000)
         self._next_id = 1
-        self._looked_us = 0
         self.track_id = np.zeros(0, np.int64)
         self.class_id = np.zeros(0, np.int64)
         self.confidence = np.zeros(0, np.float32)
@@ -43,7 +42,8 @@ class TrackTable:
     @property
     def confirmed(self) -> NDArray[np.bool_]:
         """Which tracks are trusted, bool (N,)."""
-        return self.hits >= self._confirm_hits
+        confirmed: NDArray[np.bool_] = self.hits >= self._confirm_hits
+        return confirmed
 
     def start(self, detections: Detections, columns: Rows, pts_us: int) -> None:
         """Add a track for each of these detections, behind those that are there."""

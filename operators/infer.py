@@ -77,6 +77,10 @@ class Infer(BatchOperator):
         self._min_confidence = self._head.min_confidence if self.min_confidence is None else self.min_confidence
         self._iou = self._head.iou if self.iou is None else self.iou
 
+    def wants(self, packet: Packet) -> bool:
+        """See BatchOperator: frames that the cadence skips pass by."""
+        return packet.tensor is not None
+
     def process_batch(self, packets: list[Packet]) -> list[Packet]:
         """See BatchOperator."""
         due = [(i, packet.tensor) for i, packet in enumerate(packets) if packet.tensor is not None]

@@ -39,6 +39,7 @@ from urllib.parse import quote
 
 import kafka
 from kafka import errors as kafka_errors
+from kafka.net.compat import KafkaNetClient
 from pydantic import SecretStr
 
 from engine.errors import SinkError
@@ -189,7 +190,7 @@ class Kafka(Sink):
         topic = topic or self.topic
         with _ear.listening(self._client_id) as heard:
             try:
-                consumer = kafka.KafkaConsumer(**self._connection(), enable_auto_commit=False)
+                consumer = _client(kafka.KafkaConsumer, **self._connection(), enable_auto_commit=False)
             except Exception as error:
                 raise SinkError(f"{self}: {self.explain(error, heard)}") from None
         try:
@@ -229,7 +230,7 @@ class Kafka(Sink):
         return redact(f"{type(error).__name__}: {error}")
 
     def _create_topics(self) -> None:
-        admin = kafka.KafkaAdminClient(**self._connection())
+        admin = _client(kafka.KafkaAdminClient, **self._connection())
         try:
             partitions = {self.topic: self.partitions, self.dead_letter_topic: 1}
             wanted = {name: {"num_partitions": number} for name, number in partitions.items()}
@@ -353,7 +354,8 @@ class _Delivery:
         _abandon(producer)
 
     def _connect(self) -> _Producer:
-        producer = _Producer(
+        producer: _Producer = _client(
+            _Producer,
             **self._sink._connection(),
             acks="all",
             enable_idempotence=True,
@@ -365,7 +367,11 @@ class _Delivery:
         )
         if self._sink.create_topic:
             # At every connection: a restarted embedded broker acknowledges what it then loses, for want of a topic.
-            self._sink._create_topics()
+            try:
+                self._sink._create_topics()
+            except Exception:
+                _abandon(producer)
+                raise
         return producer
 
     def _send_round(self, producer: _Producer) -> None:
@@ -496,6 +502,22 @@ class _Producer(kafka.KafkaProducer):  # type: ignore[misc]
             time.sleep(0.002)  # it also raises, at once, while a batch is being split
 
 
+def _client(kind: Any, **settings: Any) -> Any:
+    """Make a client of kafka-python; one that cannot connect leaves neither sockets nor its thread behind."""
+    made: list[Any] = []
+
+    def net_client(**config: Any) -> Any:
+        made.append(KafkaNetClient(**config))
+        return made[-1]
+
+    try:
+        return kind(**settings, kafka_client=net_client)
+    except BaseException:
+        for each in made:
+            each.close()
+        raise
+
+
 def _abandon(producer: _Producer | None) -> None:
     if producer is not None:
         producer.close(timeout=0.05)
@@ -554,10 +576,10 @@ class _Ear(logging.Handler):
     def listening(self, client_id: str) -> Iterator[collections.deque[BaseException]]:
         """Collect what this thread logs, and the threads of the client."""
         kafka_logger = logging.getLogger("kafka")
-        if self not in kafka_logger.handlers:
-            kafka_logger.setLevel(logging.WARNING)
-            kafka_logger.propagate = False
+        kafka_logger.propagate = False
+        if self not in kafka_logger.handlers or kafka_logger.level != logging.WARNING:
             kafka_logger.addHandler(self)
+            kafka_logger.setLevel(logging.WARNING)
         heard: collections.deque[BaseException] = collections.deque(maxlen=50)
         listener = (threading.get_ident(), client_id, heard)
         self._listeners.append(listener)

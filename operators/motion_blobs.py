@@ -104,8 +104,7 @@ class MotionBlobs(Operator):
         width, height = frame.size_wh
         scale = min(1.0, self.work_width / width)
         work_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-        blurred = cv2.blur(frame.picture.bgr(work_wh), (3, 3))
-        planes = np.array(cv2.split(blurred)).reshape(3, *blurred.shape[:2])
+        planes = _planes(frame.picture.bgr(work_wh))
         if self._background is not None and self._background.mean.shape != planes.shape:
             self.open()
         step_s, self._last_s = max(0.0, frame.pts_s - self._last_s), frame.pts_s
@@ -174,7 +173,7 @@ class _Background:
         usual = _levels(self.mean)
         difference = _difference(planes, usual)
         strength = np.divide(difference, self.noise * NOISE_FACTOR + self.min_contrast, dtype=np.float32)
-        raw = cast(Pixels, cv2.compare(strength, 1.0, cv2.CMP_GT))
+        raw = _mask(strength > 1)
         foreground = cv2.bitwise_and(raw, cv2.bitwise_not(_shadow(planes, usual)))
         return Seen(difference, strength, raw, cast(Pixels, cv2.medianBlur(foreground, 3)))
 
@@ -188,7 +187,7 @@ class _Background:
         cv2.accumulateWeighted(seen.difference, self.noise, rate, calm)
         # Leaves and water come and go; a pixel that does so all the time earns itself a higher threshold.
         cv2.accumulateWeighted(
-            cv2.min(seen.difference, 80), self.noise, rate / 3, cv2.bitwise_xor(seen.raw, self.raw_before)
+            np.minimum(seen.difference, 80), self.noise, rate / 3, cv2.bitwise_xor(seen.raw, self.raw_before)
         )
         self.raw_before = seen.raw
         self.standing_s += np.float32(step_s)
@@ -235,6 +234,12 @@ class _Background:
         return found
 
 
+def _planes(bgr: Pixels) -> Pixels:
+    """Give (3, h, w), slightly blurred: sensor and compression noise is finer than any object."""
+    blurred = cv2.blur(bgr, (3, 3)).reshape(bgr.shape)
+    return cast(Pixels, np.stack(cv2.split(blurred)))
+
+
 def _levels(mean: Floats) -> Pixels:
     return cast(Pixels, cv2.convertScaleAbs(_sheet(mean))).reshape(mean.shape)
 
@@ -264,7 +269,11 @@ def _shadow(planes: Pixels, usual: Pixels) -> Pixels:
     rest = np.abs(now - background * ratio)
     rest = np.maximum(np.maximum(rest[0], rest[1]), rest[2])
     shadow = (ratio > DARKEST_SHADOW) & (ratio < 0.97) & (rest < 6 + 0.01 * light)
-    return shadow.view(np.uint8) * np.uint8(255)
+    return _mask(shadow)
+
+
+def _mask(chosen: NDArray[np.bool_]) -> Pixels:
+    return cast(Pixels, chosen.view(np.uint8) * np.uint8(255))
 
 
 def _edges(planes: Pixels) -> Floats:

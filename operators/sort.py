@@ -69,7 +69,9 @@ class Sort(Tracker):
         alive = self._table.survivors(pts_us)
         if not alive.all():
             self._keep(alive)
-        new = sure[np.isin(sure, columns, invert=True)] if len(columns) else sure
+        free = detections.confidence >= self.min_confidence
+        free[columns] = False
+        new = np.flatnonzero(free)
         if len(new):
             self._filter.start(to_area_ratio(detections.xyxy[new]))
             self._table.start(detections, new, pts_us)
@@ -80,9 +82,7 @@ class Sort(Tracker):
         """Match some of the tracks with some of the detections; give positions in the full tables."""
         similarity = iou_matrix(predicted[tracks], detections.xyxy[candidates])
         if not self.across_classes:
-            similarity = forbid_other_classes(
-                similarity, self._table.class_id[tracks], detections.class_id[candidates]
-            )
+            similarity = forbid_other_classes(similarity, self._table.class_id[tracks], detections.class_id[candidates])
         rows, columns = assign(similarity, self.min_iou)
         return tracks[rows], candidates[columns]
 

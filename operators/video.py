@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -130,7 +130,8 @@ class Video:
         self._num_decoded = 0
         self._num_frames: int | None = None
         self._has_b_frames = False
-        self._pixel_format: str | None = None
+        self._facts: VideoFacts | None = None
+        self._seen: dict[str, Any] = {}
 
     def open(self) -> None:
         """Connect and find the video stream.
@@ -178,22 +179,9 @@ class Video:
         return self._num_frames
 
     def facts(self) -> VideoFacts:
-        """Describe the open stream; size and B-frames are sure only after some pictures."""
-        assert self._container is not None, "open() comes first"
-        context = self._stream.codec_context
-        streams = [s for s in self._container.streams if s.index != self._stream.index]
-        return VideoFacts(
-            container=self._container.format.name,
-            transport=self.transport if self._url.scheme in RTSP_SCHEMES else None,
-            codec=context.codec.canonical_name,
-            profile=context.profile,
-            size_wh=(context.width, context.height),
-            pixel_format=self._pixel_format or context.pix_fmt,
-            fps=self.nominal_fps,
-            duration_s=None if self.live or not self._container.duration else self._container.duration / av.time_base,
-            has_b_frames=self._has_b_frames,
-            others=tuple(_describe_other(s) for s in streams),
-        )
+        """Describe the stream, after `open()`; size, format and B-frames are sure only after some pictures."""
+        assert self._facts is not None, "open() comes first"
+        return replace(self._facts, has_b_frames=self._has_b_frames, **self._seen)
 
     def close(self) -> None:
         """Disconnect. May be called from another thread, and more than once."""
@@ -259,7 +247,7 @@ class Video:
             context.options = {"skip_loop_filter": "all"}
         if self.motion_vectors:
             context.flags2 |= av.codec.context.Flags2.export_mvs
-        self.nominal_fps = _sane_fps(stream.guessed_rate) or _sane_fps(stream.average_rate)
+        self.nominal_fps = _sane_fps(stream.average_rate) or _sane_fps(stream.guessed_rate)
         if not self.live:
             self.starts_unix_us = _creation_time_us(container, stream)
             self._num_frames = stream.frames or None
@@ -268,7 +256,23 @@ class Video:
         self._loses_packets = self.live and self.transport == "udp" and self._url.scheme in RTSP_SCHEMES
         if self._loses_packets:
             _hear_warnings()
+        self._facts = self._describe(container, stream)
         self._packets = cast("Generator[av.Packet[Any], None, None]", container.demux(stream))
+
+    def _describe(self, container: InputContainer, stream: Any) -> VideoFacts:
+        context = stream.codec_context
+        return VideoFacts(
+            container=container.format.name,
+            transport=self.transport if self._url.scheme in RTSP_SCHEMES else None,
+            codec=context.codec.canonical_name,
+            profile=context.profile,
+            size_wh=(context.width, context.height),
+            pixel_format=context.pix_fmt,
+            fps=self.nominal_fps,
+            duration_s=None if self.live or not container.duration else container.duration / av.time_base,
+            has_b_frames=False,
+            others=tuple(_describe_other(s) for s in container.streams if s.index != stream.index),
+        )
 
     def _step(self, packets: Iterator[av.Packet[Any]]) -> list[SourceFrame] | None:
         """Read and decode one packet; None at the end."""
@@ -331,7 +335,7 @@ class Video:
 
     def _source_frame(self, frame: VideoFrame) -> SourceFrame:
         self._num_decoded += 1
-        self._pixel_format = frame.format.name
+        self._seen = {"size_wh": (frame.width, frame.height), "pixel_format": frame.format.name}
         self._has_b_frames = self._has_b_frames or frame.pict_type == PictureType.B
         is_key = bool(frame.key_frame) or frame.pict_type == PictureType.I
         return SourceFrame(
@@ -441,8 +445,9 @@ def _codec_name(container: InputContainer, stream: Any) -> str:
         text = str(cast(Any, container).dumps_format())
     finally:
         av.logging.set_level(level)
-    found = re.search(rf"Stream #0:{stream.index}\b.*?Video: (?P<name>[^,\n]+)", text)
-    return found["name"].strip() if found else "unknown"
+    # `Video: wmv3image (…` where FFmpeg knows it, `Video: none (zzz9 / 0x397A7A7A` where only the file does.
+    found = re.search(rf"Stream #0:{stream.index}\b.*?Video: (?:none \()?(?P<name>[^\s,(]+)", text)
+    return found["name"] if found else "unknown"
 
 
 def _sane_fps(rate: Any) -> float | None:

@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from scenes import FPS, SCENES, Scene
 from stage import Stage
-from truth import Play, events, events_text, gt_text, seqinfo_text
+from truth import Play, events, events_text, gt_text, scenery_text, seqinfo_text
 from world import SIZE_WH
 
 RENDER_VERSION = 1
@@ -60,6 +60,7 @@ def truth_texts(play: Play) -> dict[str, str]:
     return {
         f"{folder}/gt.txt": gt_text(play),
         f"{folder}/seqinfo.ini": seqinfo_text(play.scene),
+        f"{folder}/scenery.txt": scenery_text(play),
         f"{folder}/events.jsonl": events_text(play),
     }
 

@@ -74,13 +74,13 @@ def on_ground(view: View, *points: Point) -> tuple[Point, ...]:
 SHADE = plain((30, 30, 34))
 EAST, WEST = math.pi / 2, -math.pi / 2
 
-WHITE, BLACK, GREY = (214, 218, 220), (44, 42, 42), (122, 120, 118)
+WHITE, BLACK, TEAL, SLATE = (214, 218, 220), (44, 42, 42), (150, 170, 70), (52, 44, 44)
 RED, NAVY, BLUE, GREEN = (52, 48, 176), (96, 58, 38), (176, 112, 52), (70, 112, 52)
 SAND, YELLOW, OLIVE, WINE = (140, 178, 200), (60, 186, 226), (62, 92, 92), (62, 40, 104)
 DENIM, BLOND, AUBURN, DARK_SKIN, FAIR_SKIN = (118, 84, 56), (96, 150, 190), (46, 66, 118), (66, 92, 136), (168, 190, 226)
 
 ALEX = Person(RED, DENIM, 1.78)
-BRIT = Person(NAVY, GREY, 1.68, hair=BLOND, skin=FAIR_SKIN, backpack=GREEN)
+BRIT = Person(TEAL, SLATE, 1.68, hair=BLOND, skin=FAIR_SKIN, backpack=GREEN)
 CARO = Person(SAND, BLACK, 1.70, hair=AUBURN, skin=FAIR_SKIN, coat=0.55, bag=WINE)
 DREW = Person(WHITE, NAVY, 1.84, skin=DARK_SKIN)
 EMRE = Person(BLACK, DENIM, 1.76, bag=(70, 90, 120))
@@ -223,7 +223,7 @@ def street() -> Scene:
             (Vehicle("sedan", (196, 196, 198)), Route(
                 ((-30, near), (-7, near), (-2.6, near), (-0.4, 16.6), (1.4, 15.5), (4.0, 15.9), (7.6, 17.6), (11, near),
                  (28, near)), 5.6, 5.6, (Stop((1.5, 15.7), 8.0),))),
-            (EMRE, Route(((-16.0, 23.7), (16.0, 23.8)), 1.4, 2.0)),
+            (ALEX, Route(((-16.0, 23.7), (16.0, 23.8)), 1.4, 2.0)),
             (Vehicle("hatch", (60, 170, 214)), Route(((27, far), (-35, far)), 7.5, 10.4)),
             (Vehicle("truck", (150, 84, 36)), Route(((-32, near + 0.3), (28, near + 0.3)), 6.2, 11.4)),
             (BRIT, Route(((-12.0, 13.1), (12.0, 13.1)), 1.3, 11.0)),
@@ -370,7 +370,7 @@ def dusk() -> Scene:
             (Vehicle("estate", (140, 80, 40), lights=True), Route(((6, far), (-60, far)), 7.4, 7.6)),
             # Over the zebra, both ways, while no car comes.
             (JUNE, Route(((2.0, 15.0), (-3.2, 15.2), (-4.5, 17.0), (-4.6, 23.0), (-3.6, 24.4), (8.0, 24.3)), 1.35, 6.8)),
-            (KOFI, Route(((6.0, 24.2), (-4.6, 24.2), (-5.8, 23.0), (-6.0, 17.0), (-7.4, 14.8), (-26.0, 14.8)), 1.35, 6.4)),
+            (LENA, Route(((6.0, 24.2), (-4.6, 24.2), (-5.8, 23.0), (-6.0, 17.0), (-7.4, 14.8), (-26.0, 14.8)), 1.35, 6.4)),
             (Cyclist(Person(YELLOW, DENIM, 1.74)), Route(((-40, near - 0.6), (8, near - 0.6)), 4.6, 8.4)),
             # Waits at the stop, leaves the way they came.
             (CARO, Route(((2.0, 13.4), (-7.0, 13.4), (-9.9, 13.7), (-9.0, 14.4), (-6.0, 14.3), (4.0, 13.8)), 1.3, 9.4,
@@ -379,7 +379,7 @@ def dusk() -> Scene:
             (Vehicle("sedan", (60, 52, 150), lights=True), Route(((6, far), (-60, far)), 7.0, 18.6)),
             (Vehicle("truck", (150, 84, 36), lights=True), Route(((-44, near), (8, near)), 6.6, 20.4)),
             (Vehicle("estate", (70, 66, 62), lights=True), Route(((6, far), (-60, far)), 7.4, 24.6)),
-            (BRIT, Route(((-28.0, 13.8), (-14.0, 13.6), (-10.6, 13.5), (-4.0, 13.4)), 1.35, 14.0, (Stop((-10.8, 13.5), 20.0),))),
+            (ALEX, Route(((-28.0, 13.8), (-14.0, 13.6), (-10.6, 13.5), (-4.0, 13.4)), 1.35, 14.0, (Stop((-10.8, 13.5), 20.0),))),
         ),
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ import numpy as np
 from figures import Figure, Part, balls
 from paint import extent, fill, outlines
 from scenes import FPS, Scene
+from vehicles import Vehicle
 from world import SIZE_WH, Point, State, follow
 
 MIN_VISIBILITY = 0.1
@@ -35,11 +36,6 @@ class Sighting:
         """The bottom centre of the amodal box, in fractions of the frame."""
         x1, _, x2, y2 = self.xyxy
         return (x1 + x2) / 2 / SIZE_WH[0], y2 / SIZE_WH[1]
-
-    @property
-    def clipped(self) -> tuple[float, float, float, float]:
-        x1, y1, x2, y2 = self.xyxy
-        return max(x1, 0.0), max(y1, 0.0), min(x2, float(SIZE_WH[0])), min(y2, float(SIZE_WH[1]))
 
 
 @dataclass(frozen=True)
@@ -120,6 +116,12 @@ class Play:
         return trimmed
 
 
+def clip(xyxy: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Cut a box to the frame."""
+    x1, y1, x2, y2 = xyxy
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(SIZE_WH[0])), min(y2, float(SIZE_WH[1]))
+
+
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
@@ -130,12 +132,21 @@ def gt_text(play: Play) -> str:
     for track_id, frames in play.tracks.items():
         class_id = play.scene.actors[track_id - 1][0].class_id
         for frame, sighting in frames.items():
-            x1, y1, x2, y2 = sighting.clipped
+            x1, y1, x2, y2 = clip(sighting.xyxy)
             rows.append((frame + 1, track_id, x1 + 1, y1 + 1, x2 - x1, y2 - y1, class_id, sighting.visibility))
     return "".join(
         f"{frame},{track_id},{x:.2f},{y:.2f},{w:.2f},{h:.2f},1,{class_id},{visibility:.2f}\n"
         for frame, track_id, x, y, w, h, class_id, visibility in sorted(rows)
     )
+
+
+def scenery_text(play: Play) -> str:
+    """Boxes of parked vehicles, `left,top,width,height,class`: in the picture, not in the truth, not to be judged."""
+    rows = []
+    for presence in play.occluders[len(play.scene.blocks) :]:
+        x1, y1, x2, y2 = clip(presence.xyxy)
+        rows.append(f"{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{Vehicle.class_id}\n")
+    return "".join(rows)
 
 
 def seqinfo_text(scene: Scene) -> str:

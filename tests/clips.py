@@ -17,7 +17,7 @@ Bgr = NDArray[np.uint8]
 def square_frames(count: int, size_wh: tuple[int, int] = (160, 120), seed: int = 0) -> list[Bgr]:
     """Make BGR pictures; the square moves two pixels a frame, the ground is the same in all of them."""
     width, height = size_wh
-    ground = np.random.default_rng(seed).integers(40, 90, (height, width, 3), np.uint8)
+    ground = np.random.default_rng(seed).integers(40, 90, (height, width, 1), np.uint8).repeat(3, axis=2)
     side = max(1, min(width, height) // 4)
     frames = []
     for index in range(count):

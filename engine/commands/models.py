@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,13 +118,18 @@ def import_onnx(
 
     What is not said is the family's usual way; without --family it is told from the outputs.
     """
-    from engine.onnx_import import ImportOptions, describe_onnx
+    from engine.inference import make_backend
+    from engine.onnx_import import ImportOptions, describe_onnx, run_once
 
     spec = {"size_wh": _size(input_size), "color": color, "mean": _triple("--mean", mean), "std": _triple("--std", std),
             "resize": resize, "pad": pad}  # fmt: skip
     given = tuple((key, value) for key, value in spec.items() if value is not None)
     options = ImportOptions(family, _labels(labels), given, name, source, licence)
-    bundle = describe_onnx(file, options).write(out, force)
+    bundle = describe_onnx(file, options)
+    with tempfile.TemporaryDirectory() as folder:
+        # Some exporters put the weights into other files, which stay behind: the copy must work by itself.
+        run_once(bundle.write(Path(folder) / "copy"), make_backend())
+    bundle = bundle.write(out, force)
     print(f"{out}: {_line(_facts(bundle))}")
 
 

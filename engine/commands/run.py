@@ -101,7 +101,7 @@ def run(
     which = runner or ("ray" if live or ray_address else "inline")
     request = Request(site, max_frames, ray_address, workers)
     stop = _stop_on_signals()
-    result, errors = _runner(which, "live")(request, stop)
+    result, errors = find_runner(which, "live")(request, stop)
     _report(result, errors, summary)
 
 
@@ -126,7 +126,8 @@ def replay(
         if golden is not None:
             site = site.with_sinks(load_class("jsonl")(path=str(log)))
         request = Request(site, max_frames, ray_address, workers)
-        result, errors = _runner(runner or ("ray" if ray_address else "inline"), "replay")(request, _stop_on_signals())
+        which = runner or ("ray" if ray_address else "inline")
+        result, errors = find_runner(which, "replay")(request, _stop_on_signals())
         _report(result, errors, summary)
         if golden is not None:
             _compare(golden, log, update_golden, tolerance)
@@ -207,7 +208,7 @@ def _cadence(text: str | None) -> str | int:
     raise UsageError(f"--cadence {text}: expected every, adaptive, or a number of frames from 1")
 
 
-def _runner(which: str, mode: str) -> Any:
+def find_runner(which: str, mode: str) -> Any:
     """Find what runs a site: `inline` here, others in the deployments room, by name."""
     if which == "inline":
         from engine import local

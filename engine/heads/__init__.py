@@ -38,10 +38,10 @@ def make_head(family: str, outputs: Sequence[NDArray[Any]], input_wh: tuple[int,
         return FAMILIES[family](outputs, input_wh)
     except ValueError as error:
         others = guess_families(outputs, input_wh)
-        looks = f"they look like family '{others[0]}'" if others else "they look like no family that Vedette knows"
+        looks = f"family '{others[0]}'" if others else "no family that Vedette knows"
         raise BundleError(
             f"{where}: not a {family} model: {error} at {input_wh[0]}x{input_wh[1]}, "
-            f"got {describe_shapes(outputs)}; {looks}"
+            f"got {describe_shapes(outputs)}, which looks like {looks}"
         ) from None
 
 

@@ -130,5 +130,4 @@ def cxcywh_to_xyxy(cxcywh: Floats) -> Floats:
 
 def sigmoid(x: Floats) -> Floats:
     """The logistic function, by tanh, which cannot overflow."""
-    y: Floats = (np.tanh(x / 2) + 1) / 2
-    return y
+    return ((np.tanh(x / 2) + 1) / 2).astype(np.float32, copy=False)

@@ -3,7 +3,10 @@ from __future__ import annotations
 import collections
 import json
 import logging
+import os
 import pickle
+import random
+import signal
 import socket
 import threading
 import time
@@ -16,6 +19,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from pydantic import TypeAdapter
 
+from deployments.embedded_broker import EmbeddedBroker
 from engine.errors import SinkError
 from engine.event import ObjectPart, parse_body
 from operators.kafka import BATCH_BYTES, Kafka
@@ -167,14 +171,18 @@ def test_finds_the_cause_behind_a_failed_bootstrap(heard: BaseException, sentenc
 
 def test_reading_from_where_nothing_listens_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("operators.kafka.CONNECT_TIMEOUT_S", 0.3)
+    sink = Kafka(f"127.0.0.1:{_closed_port()}")
     with pytest.raises(SinkError, match=r"kafka 127.0.0.1:\d+: nothing listens there; check bootstrap"):
-        next(Kafka(f"127.0.0.1:{_closed_port()}").read())
+        next(sink.read())
+    _wait_until(lambda: _threads(sink) == [])
 
 
 def test_creating_topics_where_nothing_listens_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("operators.kafka.CONNECT_TIMEOUT_S", 0.3)
+    sink = Kafka(f"127.0.0.1:{_closed_port()}")
     with pytest.raises(SinkError, match=r"kafka 127.0.0.1:\d+: nothing listens there"):
-        Kafka(f"127.0.0.1:{_closed_port()}").create_topics()
+        sink.create_topics()
+    _wait_until(lambda: _threads(sink) == [])
 
 
 # With the embedded broker and with Apache Kafka
@@ -285,6 +293,24 @@ def test_a_reader_waits_for_a_topic_that_does_not_exist_yet(broker: str, prefix:
         assert [json.loads(r.value)["seq"] for r in _take(reading, 1)] == [1]
 
 
+@pytest.mark.kafka
+def test_goes_on_after_a_broker_has_forgotten_everything(prefix: str) -> None:
+    first = EmbeddedBroker(topic_prefix=prefix)
+    first.start()
+    sink = Kafka(first.bootstrap, topic_prefix=prefix)
+    with opened(sink):
+        try:
+            sink.write([make_event(seq=1)], {})
+            assert sink.flush(30.0) == 0
+        finally:
+            first.stop()
+        sink.write([make_event(seq=2)], {})
+        with EmbeddedBroker(topic_prefix=prefix, port=int(first.bootstrap.partition(":")[2])) as second:
+            sink.write([make_event(seq=3)], {})
+            assert sink.flush(30.0) == 0
+            assert _first_seqs(consume(second.bootstrap, sink.topic, 2)) == {"gate": [2, 3]}
+
+
 # With Apache Kafka
 
 
@@ -334,9 +360,15 @@ def test_logs_in_over_tls(secure_apache: Apache, prefix: str, mechanism: Any) ->
     ],
 )
 def test_says_what_is_wrong_with_the_login(
-    secure_apache: Apache, caplog: pytest.LogCaptureFixture, listener: str, fields: dict[str, Any], sentence: str
+    secure_apache: Apache,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    listener: str,
+    fields: dict[str, Any],
+    sentence: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("operators.kafka.CONNECT_TIMEOUT_S", 1.5)
     sink = Kafka(secure_apache.facts[listener], **fields)
     with opened(sink):
         sink.write([make_event()], {})
@@ -420,6 +452,29 @@ def test_nothing_is_lost_or_reordered_when_the_broker_is_killed_under_traffic(
 
 
 @pytest.mark.kafka
+def test_a_broker_that_hangs_is_left_and_nothing_is_lost_or_reordered(
+    fragile_apache: Apache, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("operators.kafka.ACK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("operators.kafka.CONNECT_TIMEOUT_S", 0.5)
+    fragile_apache.start()
+    sink = Kafka(fragile_apache.bootstrap, topic_prefix=prefix)
+    with opened(sink):
+        sink.write([make_event(seq=1)], {})
+        assert sink.flush(30.0) == 0
+        os.kill(fragile_apache.facts["pid"], signal.SIGSTOP)
+        try:
+            for seq in range(2, 202):
+                sink.write([make_event(seq=seq)], {})
+            assert sink.flush(2.0) == 200
+        finally:
+            os.kill(fragile_apache.facts["pid"], signal.SIGCONT)
+        assert sink.flush(30.0) == 0
+    assert sink.counts()["resent"] > 0
+    assert _first_seqs(consume(fragile_apache.bootstrap, sink.topic, 201)) == {"gate": list(range(1, 202))}
+
+
+@pytest.mark.kafka
 def test_a_producer_that_is_given_up_leaves_no_thread_behind(fragile_apache: Apache, prefix: str) -> None:
     fragile_apache.start()
     sink = Kafka(fragile_apache.bootstrap, topic_prefix=prefix)
@@ -430,7 +485,7 @@ def test_a_producer_that_is_given_up_leaves_no_thread_behind(fragile_apache: Apa
     sink.write([make_event(seq=2)], {})
     assert sink.flush(1.0) == 1
     sink.close()
-    _wait_until(lambda: not [t.name for t in threading.enumerate() if sink._client_id in t.name])
+    _wait_until(lambda: _threads(sink) == [])
 
 
 def _first_seqs(records: list[Any]) -> dict[str, list[int]]:
@@ -448,6 +503,11 @@ def _first_seqs(records: list[Any]) -> dict[str, list[int]]:
 def _said(sink: Kafka, caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the user reads; pytest also captures kafka-python's own lines, which reach nobody else."""
     return [r.getMessage() for r in caplog.records if r.name == "operators.kafka" and str(sink) in r.getMessage()]
+
+
+def _threads(sink: Kafka) -> list[str]:
+    """The threads that kafka-python runs for a sink."""
+    return [thread.name for thread in threading.enumerate() if sink._client_id in thread.name]
 
 
 def _zeros() -> dict[str, float]:
@@ -477,8 +537,6 @@ def _closed_port() -> int:
 
 
 def _incompressible(length: int) -> str:
-    import random
-
     return "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=length))
 
 
