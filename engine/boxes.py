@@ -83,7 +83,8 @@ def _survivors(overlaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Each round settles at least one more link of every chain of overlaps, so the fixed point is the greedy result;
     chains are short, so two to four rounds do.
     """
-    better = np.triu(overlaps, 1)
+    rank = np.arange(len(overlaps))
+    better = overlaps & (rank[:, None] < rank)
     keep: NDArray[Any] = np.ones(len(better), np.bool_)
     for _ in range(len(better)):
         settled = ~better[keep].any(axis=0)

@@ -14,7 +14,6 @@ import pkgutil
 import sys
 from pathlib import Path
 
-import click
 import typer
 
 from engine.errors import VedetteError
@@ -50,11 +49,18 @@ def _options(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks of internal errors."),
 ) -> None:
     level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_redact_record)
+    handler = _StderrHandler()
+    handler.addFilter(_redact_record)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler], force=True)
     # kafka-python logs every failed attempt; our sinks say it once, in a sentence.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to what standard error is now, not to what it was when logging began."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 def _redact_record(record: logging.LogRecord) -> bool:
@@ -93,18 +99,19 @@ def main(arguments: list[str] | None = None) -> int:
     except VedetteError as error:
         print(f"vedette: {redact(error)}", file=sys.stderr)
         return error.exit_code
-    except (typer.Exit, click.exceptions.Exit) as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.exceptions.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.exceptions.Abort, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 0
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is left to say, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        # Wrong usage. Typer brings a Click of its own, or not, depending on its version: ask for what they share.
+        if hasattr(error, "show") and hasattr(error, "format_message"):
+            error.show()
+            return 2
         if "--debug" in arguments:
             raise
         text = redact(f"{type(error).__name__}: {error}")

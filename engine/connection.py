@@ -48,6 +48,7 @@ class Connection:
         max_frames: decoded frames after which the camera is finished.
         make_source: makes one connection.
         monotonic: seconds that only grow; another clock in tests.
+        previous_epoch: the last epoch of a process that ran this camera before: the next one is above it.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Connection:
         max_frames: int | None = None,
         make_source: Callable[[], Source] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        previous_epoch: int | None = None,
     ) -> None:
         self.name = name
         self.camera = camera
@@ -76,7 +78,7 @@ class Connection:
         self._state: Literal["waiting", "connecting", "running", "done"] = "waiting"
         self._generation = 0
         self._writer = mailbox.change_writer()
-        self._epoch: int | None = None
+        self._epoch = previous_epoch
         self._attempts = 0
         self._retry_at_s = self._monotonic()
         self._started_at_s = 0.0
@@ -100,7 +102,6 @@ class Connection:
             elif self._state == "running" and self.camera.live:
                 silent_s = now_s - self._last_frame_at_s
                 if silent_s > self.camera.stall_after_s:
-                    self.counts.stalls += 1
                     text = f"no frame from {self.camera.url} for {silent_s:.1f} s"
                     self._end(SourceError(self._text(text), Cause.STALL), now_s)
                 elif silent_s > self.camera.gap_after_s and not self._gap_told:
@@ -156,7 +157,7 @@ class Connection:
         if self.camera.live:
             self._epoch = next_epoch(self._epoch, time.time())
         else:
-            self._epoch = 0
+            self._epoch = 0 if self._epoch is None else self._epoch + 1
         self._state, self._started_at_s = "connecting", now_s
         thread = threading.Thread(
             target=self._read, args=(self._generation, self._epoch, self._writer), name=f"read-{self.name}", daemon=True
@@ -225,6 +226,10 @@ class Connection:
                 self.counts.error = str(error)
             self._finish(cause)
             return
+        if was_up and cause in (Cause.TIMEOUT, Cause.STALL):
+            # The library's time-out and the watchdog name the same thing, whichever comes first.
+            cause = Cause.STALL.value
+            self.counts.stalls += 1
         if error is not None:
             self.counts.error = str(error)
         self._mute()

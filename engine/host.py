@@ -53,12 +53,14 @@ class RemoteSegment(Protocol):
 class _Feed:
     """One camera in the host: its connection, its mailbox and its lane."""
 
-    def __init__(self, name: str, camera: Camera, plan: LanePlan, site: str) -> None:
+    def __init__(
+        self, name: str, camera: Camera, plan: LanePlan, site: str, previous: tuple[int, int] | None
+    ) -> None:
         self.name = name
         self.camera = camera
         self.counts = CameraSummary()
         self.mailbox = Mailbox(camera.waits)
-        self.lane = CameraLane(name, plan, site, camera.gap_after_s)
+        self.lane = CameraLane(name, plan, site, camera.gap_after_s, previous)
         self.taps = [copy_step(step) for step in plan.taps]
         self.tap_queue: deque[Packet] = deque()
         self.lock = threading.Lock()
@@ -82,6 +84,7 @@ class CameraHost:
         max_frames: decoded frames of each camera at most.
         on_frame: told the camera of each analysed frame, for progress.
         make_source: makes a connection of a camera; another one in tests.
+        previous: epoch and last seq of cameras that another process ran before.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class CameraHost:
         max_frames: int | None = None,
         on_frame: Callable[[str], None] | None = None,
         make_source: Callable[[str, Camera], Source] | None = None,
+        previous: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self._plan = plan
         self._emit = emit
@@ -111,9 +115,13 @@ class CameraHost:
         self._warned_at_s: dict[str, float] = {}
         self._feeds: list[_Feed] = []
         for name, camera in cameras.items():
-            feed = _Feed(name, camera, plan.lanes[name], site)
+            before = (previous or {}).get(name)
+            feed = _Feed(name, camera, plan.lanes[name], site, before)
             make = None if make_source is None else (lambda n=name, c=camera: make_source(n, c))
-            feed.connection = Connection(name, camera, feed.mailbox, feed.counts, self._wake, max_frames, make)
+            feed.connection = Connection(
+                name, camera, feed.mailbox, feed.counts, self._wake, max_frames, make,
+                previous_epoch=before[0] if before else None,
+            )  # fmt: skip
             self._feeds.append(feed)
         self.fatal: VedetteError | None = None
 
@@ -367,11 +375,8 @@ class CameraHost:
             feed.counts.last_s = now_s
             feed.counts.latency.add(latency_ms)
             headers = {**self._headers, "latency-ms": f"{latency_ms:.1f}"}
-            for queue in (feed.tap_queue,) if feed.taps else ():
-                if queue:
-                    feed.counts.taps_skipped += 1
-                else:
-                    queue.append(packet)
+            if feed.taps:
+                self._hand_to_taps(feed, packet)
             if self._on_frame is not None:
                 self._on_frame(feed.name)
         if progress.events:
@@ -380,6 +385,22 @@ class CameraHost:
             self._emit(feed.name, progress.events, headers)
         return progress.requests
 
+    def _hand_to_taps(self, feed: _Feed, packet: Packet) -> None:
+        if feed.camera.waits:
+            # A recording has the time: a tap that draws a video gets every frame.
+            self._run_tap(feed, packet)
+        elif feed.tap_queue:
+            feed.counts.taps_skipped += 1
+        else:
+            feed.tap_queue.append(packet)
+
+    def _run_tap(self, feed: _Feed, packet: Packet) -> None:
+        for tap in feed.taps:
+            try:
+                tap.operator.process(packet)
+            except Exception as error:
+                self._warn(f"camera '{feed.name}': tap '{tap.name}' failed: {type(error).__name__}: {error}")
+
     def _run_taps(self) -> None:
         while True:
             # Read before looking: what was put in before the end is still served.
@@ -387,15 +408,8 @@ class CameraHost:
             for feed in self._feeds:
                 if feed.tap_queue:
                     busy = True
-                    packet = feed.tap_queue[0]
-                    for tap in feed.taps:
-                        try:
-                            tap.operator.process(packet)
-                        except Exception as error:
-                            self._warn(
-                                f"camera '{feed.name}': tap '{tap.name}' failed: {type(error).__name__}: {error}"
-                            )
-                    feed.tap_queue.clear()
+                    self._run_tap(feed, feed.tap_queue[0])
+                    feed.tap_queue.popleft()
             if not busy and stopping:
                 return
             if not busy:

@@ -139,9 +139,6 @@ SORT_NOISE = Noise(
 )
 """Variances that SORT was published with (arXiv 1602.00763): centre, area, and a ratio that has no velocity."""
 
-FLOW_VARIANCE = np.array([1.0, 1.0])
-"""Variance of how far optical flow says a box moved between two frames, pixels squared."""
-
 
 def stop_shrinking(boxes: BoxFilter, elapsed: float | Floats) -> None:
     """Hold the area of boxes (centre, area, ratio) that would have none left.

@@ -88,9 +88,17 @@ class CameraLane:
         plan: its lane plan; operators are copied, never shared.
         site: written into every event.
         gap_after_s: a stretch without analysis longer than this is published.
+        previous: epoch and last seq of a process that ran this camera before, for `camera.up`.
     """
 
-    def __init__(self, camera: str, plan: LanePlan, site: str = "default", gap_after_s: float = GAP_AFTER_S) -> None:
+    def __init__(
+        self,
+        camera: str,
+        plan: LanePlan,
+        site: str = "default",
+        gap_after_s: float = GAP_AFTER_S,
+        previous: tuple[int, int] | None = None,
+    ) -> None:
         self.camera = camera
         self.plan = plan
         self.site = site
@@ -103,7 +111,7 @@ class CameraLane:
         self._ordinal = 0
         self._seq = 0
         self._epoch: int | None = None
-        self._previous: tuple[int, int] | None = None
+        self._previous = previous
         self._last: Frame | None = None
         self._since: Frame | None = None
         self._gap_cause: str | None = None

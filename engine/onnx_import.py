@@ -86,9 +86,7 @@ def _describe(path: Path, options: ImportOptions, _version: tuple[int, int]) -> 
     labels = options.labels or _labels(path, head, signature)
     class_columns(head, len(labels), str(path))
     if options.family is None:
-        logger.info(
-            "%s: taken for family '%s' at %dx%d with %d classes", path, family, width, height, len(labels)
-        )
+        logger.info("%s: taken for family '%s' at %dx%d with %d classes", path, family, width, height, len(labels))
     return dataclasses.replace(draft, manifest=draft.manifest.model_copy(update={"labels": labels}))
 
 

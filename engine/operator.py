@@ -123,8 +123,13 @@ class Sink:
     """Where events go. One object takes the events of many cameras; each camera's events come in order.
 
     Sinks are dataclasses like operators. `write()` must be quick: a sink that talks to a network queues.
+
+    Class attributes:
+        central: one object must take the events of all cameras, as a file does. Otherwise every process that runs
+            cameras may have a copy of its own.
     """
 
+    central: ClassVar[bool] = True
     name = ""
 
     def open(self) -> None:

@@ -22,7 +22,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _USERINFO_IN_TEXT = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
 # Cheap cameras take user and password in the path or the query: rtsp://host/user=admin&password=x&channel=1
 _PARAMETER = re.compile(
-    r"(?P<key>(?<![A-Za-z0-9])(?:user(?:name)?|usr|passw(?:or)?d|pwd|pass|token|secret|api_?key)=)[^&\s/;'\"<>]*",
+    r"(?P<key>(?<![A-Za-z0-9])(?:user(?:name)?|usr|passw(?:or)?d|pwd|pass|token|secret|api_?key)=)(?!\*\*\*)[^&\s/;'\"<>]*",
     re.IGNORECASE,
 )
 # Shorter secrets would mask ordinary words and numbers of every message.

@@ -71,6 +71,16 @@ class CameraSummary:
     events: Counter[str] = field(default_factory=Counter)
     latency: Latencies = field(default_factory=Latencies)
 
+    def add(self, other: CameraSummary) -> None:
+        """Add another's numbers to these."""
+        for name, value in vars(other).items():
+            if isinstance(value, int):
+                setattr(self, name, getattr(self, name) + value)
+        self.first_s = min(self.first_s or other.first_s, other.first_s or self.first_s)
+        self.last_s = max(self.last_s, other.last_s)
+        self.events.update(other.events)
+        self.latency.extend(other.latency)
+
     def to_dict(self) -> dict[str, Any]:
         """Give plain numbers."""
         out = {
@@ -106,11 +116,7 @@ class Summary:
         """Add up the cameras."""
         total = CameraSummary()
         for camera in self.cameras.values():
-            for name, value in vars(camera).items():
-                if isinstance(value, int):
-                    setattr(total, name, getattr(total, name) + value)
-            total.events.update(camera.events)
-            total.latency.extend(camera.latency)
+            total.add(camera)
         return total
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,12 +13,18 @@ from engine.tracks import Tracks
 Rows = NDArray[np.intp]
 
 
+# A detector that errs in one frame errs in the next one too, but hardly this much later: then two matches confirm.
+INDEPENDENT_AFTER_S = 0.15
+_INDEPENDENT_AFTER_US = round(INDEPENDENT_AFTER_S * 1_000_000)
+
+
 class TrackTable:
     """Columns with one row a track, in the order of `track_id`.
 
     A track starts with a detection that belongs to no other track. It is tentative until `confirm_hits` frames that
-    were looked at have matched it, one after the other; a tentative track that is missed once ends. A confirmed
-    track ends when it is missed and its last match is more than `max_coast_s` ago.
+    were looked at have matched it, one after the other (two, where looks are `INDEPENDENT_AFTER_S` apart); a
+    tentative track that is missed once ends. A confirmed track ends when it is missed and its last match is more than
+    `max_coast_s` ago.
 
     Args:
         confirm_hits: matches that make a track confirmed, the first included.
@@ -32,18 +38,13 @@ class TrackTable:
         self.track_id = np.zeros(0, np.int64)
         self.class_id = np.zeros(0, np.int64)
         self.confidence = np.zeros(0, np.float32)
+        self.confirmed = np.zeros(0, np.bool_)
         self.hits = np.zeros(0, np.int64)
         self.started_us = np.zeros(0, np.int64)
         self.matched_us = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.track_id)
-
-    @property
-    def confirmed(self) -> NDArray[np.bool_]:
-        """Which tracks are trusted, bool (N,)."""
-        confirmed: NDArray[np.bool_] = self.hits >= self._confirm_hits
-        return confirmed
 
     def start(self, detections: Detections, columns: Rows, pts_us: int) -> None:
         """Add a track for each of these detections, behind those that are there."""
@@ -52,6 +53,7 @@ class TrackTable:
         self.track_id = np.concatenate([self.track_id, np.arange(self._next_id, self._next_id + count)])
         self.class_id = np.concatenate([self.class_id, detections.class_id[columns]])
         self.confidence = np.concatenate([self.confidence, detections.confidence[columns]])
+        self.confirmed = np.concatenate([self.confirmed, np.full(count, self._confirm_hits == 1)])
         self.hits = np.concatenate([self.hits, np.ones(count, np.int64)])
         self.started_us = np.concatenate([self.started_us, now])
         self.matched_us = np.concatenate([self.matched_us, now])
@@ -62,18 +64,23 @@ class TrackTable:
         self.class_id[rows] = detections.class_id[columns]
         self.confidence[rows] = detections.confidence[columns]
         self.hits[rows] += 1
+        self.confirmed[rows] |= (self.hits[rows] >= self._confirm_hits) | (
+            pts_us - self.matched_us[rows] >= _INDEPENDENT_AFTER_US
+        )
         self.matched_us[rows] = pts_us
 
     def survivors(self, pts_us: int) -> NDArray[np.bool_]:
         """Say which tracks live on after a frame that was looked at, bool (N,)."""
         coasted_us = pts_us - self.matched_us
-        return (coasted_us == 0) | (self.confirmed & (coasted_us <= self._max_coast_us))
+        alive: NDArray[np.bool_] = (coasted_us == 0) | (self.confirmed & (coasted_us <= self._max_coast_us))
+        return alive
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Keep the tracks that a mask or an index array selects."""
         self.track_id = self.track_id[rows]
         self.class_id = self.class_id[rows]
         self.confidence = self.confidence[rows]
+        self.confirmed = self.confirmed[rows]
         self.hits = self.hits[rows]
         self.started_us = self.started_us[rows]
         self.matched_us = self.matched_us[rows]
@@ -92,7 +99,7 @@ class TrackTable:
             confidence=self.confidence.copy(),
             class_id=self.class_id.copy(),
             track_id=self.track_id,
-            confirmed=self.confirmed,
+            confirmed=self.confirmed.copy(),
             age_s=((pts_us - self.started_us) / 1e6).astype(np.float32),
             coasted_s=((pts_us - self.matched_us) / 1e6).astype(np.float32),
             velocity=velocity.astype(np.float32),

@@ -49,7 +49,7 @@ class Tracker(Operator):
         low_confidence: detections from here on continue confirmed tracks that found no better one (ByteTrack,
             arXiv 2110.06864). As high as `min_confidence`: they never do.
         min_iou: a detection continues a track only if it overlaps its predicted box so much.
-        confirm_hits: detections in a row that make a track confirmed.
+        confirm_hits: detections in a row that make a track confirmed; two do where they are at least 0.15 s apart.
         max_coast_s: a confirmed track ends this long after its last detection; a longer time without any frame ends
             every track.
         across_classes: detections may continue tracks of another class, whose class then changes.

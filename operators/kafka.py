@@ -34,7 +34,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 from urllib.parse import quote
 
 import kafka
@@ -58,6 +58,16 @@ ACK_TIMEOUT_S = 10.0
 RETRY_MAX_S = 10.0
 REMIND_S = 60.0
 
+Compression = Literal["gzip"]
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+_WORDS: dict[str, tuple[str | None, ...]] = {
+    "when_full": get_args(WhenFull),
+    "compression": (*get_args(Compression), None),
+    "security_protocol": get_args(SecurityProtocol),
+    "sasl_mechanism": (*get_args(SaslMechanism), None),
+}
+
 _client_numbers = itertools.count(1)
 
 
@@ -80,15 +90,17 @@ class Kafka(Sink):
         ssl_cafile: certificate authority of the broker, PEM.
     """
 
+    central: ClassVar[bool] = False
+
     bootstrap: str
     topic_prefix: str = "vedette."
     max_queue: int = 100_000
     when_full: WhenFull = "drop_oldest"
-    compression: Literal["gzip"] | None = "gzip"
+    compression: Compression | None = "gzip"
     create_topic: bool = True
     partitions: int = 4
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    sasl_mechanism: SaslMechanism | None = None
     username: str = ""
     password: SecretStr = field(default_factory=lambda: SecretStr(""))
     ssl_cafile: str | None = None
@@ -99,6 +111,10 @@ class Kafka(Sink):
             raise ValueError("bootstrap: needs host:port, or several with commas between, and nothing else")
         if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", self.topic_prefix):
             raise ValueError(f"topic_prefix: may hold letters, digits, '.', '_' and '-', got {self.topic_prefix!r}")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                known = ", ".join(str(word or "null") for word in words)
+                raise ValueError(f"{name}: needs one of {known}, got {getattr(self, name)!r}")
         for name in ("max_queue", "partitions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
@@ -196,8 +212,10 @@ class Kafka(Sink):
         try:
             # Asked for by name, a topic would be created by a broker that does so.
             while topic not in consumer.topics():
-                yield None
+                if not from_beginning:
+                    logger.warning("%s: there is no topic '%s' yet; waiting for it", self, topic)
                 from_beginning = True
+                yield None
                 time.sleep(0.5)
             where = [kafka.TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
             consumer.assign(where)
@@ -273,7 +291,7 @@ _CAUSES = (
     (r"DNS|gaierror", "the host name cannot be resolved; check bootstrap"),
     (r"ECONNREFUSED", "nothing listens there; check bootstrap, and that Kafka runs"),
     (r"NotEnoughReplicas", "too few replicas of topic '{sink.topic}' are in sync"),
-    (r"disconnect", "it closes the connection; check security_protocol {sink.security_protocol} and the login"),
+    (r"disconnect", "it closes the connection; check security_protocol {sink.security_protocol}, user and password"),
     (r"Unable to bootstrap|NoAnswer", "it does not answer"),
 )
 

@@ -59,7 +59,7 @@ class LineCount(Operator):
 
     line: tuple[Point, Point]
     anchor: Anchor = "foot"
-    hysteresis: float = 0.08
+    hysteresis: float = 0.06
     min_side_s: float = 0.2
 
     reads: ClassVar[Sequence[str]] = ("tracks",)

@@ -37,6 +37,7 @@ from engine.packet import Packet
 from engine.picture import Pixels
 
 Floats = NDArray[np.float32]
+Box = tuple[int, int, int, int]
 
 # Seconds in which the background forgets: long enough for a walker to pass, short enough for the sun.
 FOLLOW_S = 8.0
@@ -44,6 +45,9 @@ FOLLOW_S = 8.0
 NOISE_FACTOR = 3.0
 # Foreground that has stood for this long is looked at for ghosts.
 GHOST_AFTER_S = 1.0
+# Smaller ghosts (work pixels) are left to `absorb_s`; a ghost's pixels change by less than this in half a second.
+MIN_GHOST = 16
+STILL_LEVELS = 12
 # Foreground over more of the picture than this is no object.
 MAX_FOREGROUND = 0.6
 WARMUP_SAMPLES = 9
@@ -56,6 +60,12 @@ MIN_GROUP_ASPECT = 0.5
 MIN_GROUP_HEIGHT = 12
 VALLEY_DEPTH = 0.8
 MAX_PERSON_ASPECT = 0.75
+# How wide a blob may be that has lost its legs, and how narrow a whole person is.
+MAX_TORSO_ASPECT = 1.3
+MIN_PERSON_ASPECT = 0.4
+MIN_PIXELS = 8
+# A patch is foreground as far as its difference passes WEAK times the threshold, if MIN_CORE of its pixels pass STRONG.
+WEAK, STRONG, MIN_CORE = 0.65, 1.4, 5
 KERNEL = np.ones((3, 3), np.uint8)
 
 
@@ -166,15 +176,19 @@ class _Background:
         self.min_contrast = min_contrast
         self.absorb_s = absorb_s
         self.since_ghosts_s = 0.0
+        self.looked_at = mean.astype(np.uint8)
 
     def compare(self, planes: Pixels) -> Seen:
         """Say what differs from the background, in the light of this picture."""
         self._follow_light(planes)
         usual = _levels(self.mean)
         difference = _difference(planes, usual)
-        strength = np.divide(difference, self.noise * NOISE_FACTOR + self.min_contrast, dtype=np.float32)
-        raw = _mask(strength > 1)
-        foreground = cv2.bitwise_and(raw, cv2.bitwise_not(_shadow(planes, usual)))
+        # What is dark differs by less: the threshold is the stated one at mid grey, and 0.4 of it at black.
+        threshold = np.add(self.noise * NOISE_FACTOR, 0.4 * self.min_contrast, dtype=np.float32)
+        threshold += _brightest(usual) * np.float32(0.6 / 128 * self.min_contrast)
+        strength = np.divide(difference, threshold, dtype=np.float32)
+        raw = _grown(strength)
+        foreground = _without_shadows(raw, planes, usual)
         return Seen(difference, strength, raw, cast(Pixels, cv2.medianBlur(foreground, 3)))
 
     def learn(self, planes: Pixels, seen: Seen, step_s: float) -> None:
@@ -215,8 +229,10 @@ class _Background:
             np.minimum(self.mean, 255, out=self.mean)
 
     def _ghosts(self, planes: Pixels) -> NDArray[np.bool_]:
-        """Find standing foreground whose outline is an edge in the background and none in the picture."""
-        old = (self.standing_s > GHOST_AFTER_S).astype(np.uint8)
+        """Find standing foreground that is still, with an outline that is an edge in the background only."""
+        moved = _brightest(cv2.absdiff(_sheet(planes), _sheet(self.looked_at)).reshape(planes.shape)) > STILL_LEVELS
+        self.looked_at = planes
+        old = (self.standing_s > GHOST_AFTER_S).view(np.uint8)
         found = np.zeros(old.shape, np.bool_)
         if not old.any():
             return found
@@ -224,13 +240,13 @@ class _Background:
         edges_now, edges_usual = _edges(planes), _edges(_levels(self.mean))
         for label in range(1, count):
             x, y, w, h, area = (int(v) for v in stats[label])
-            if area < 8:
-                continue
             window = (slice(max(0, y - 2), y + h + 2), slice(max(0, x - 2), x + w + 2))
-            blob = (labels[window] == label).astype(np.uint8)
-            outline = cv2.morphologyEx(blob, cv2.MORPH_GRADIENT, KERNEL) > 0
+            blob = labels[window] == label
+            if area < MIN_GHOST or moved[window][blob].mean() > 0.2:
+                continue
+            outline = cv2.morphologyEx(blob.view(np.uint8), cv2.MORPH_GRADIENT, KERNEL) > 0
             if edges_usual[window][outline].mean() > 1.3 * edges_now[window][outline].mean():
-                found[window] |= cv2.dilate(blob, np.ones((5, 5), np.uint8)) > 0
+                found[window] |= cv2.dilate(blob.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
         return found
 
 
@@ -257,19 +273,32 @@ def _difference(planes: Pixels, usual: Pixels) -> Pixels:
     now, background = _sheet(planes), _sheet(usual)
     above = cv2.subtract(now, cv2.dilate(background, KERNEL))
     below = cv2.subtract(cv2.erode(background, KERNEL), now)
-    blue, green, red = cv2.max(above, below).reshape(planes.shape)
-    return cast(Pixels, cv2.max(cv2.max(blue, green), red))
+    return _brightest(cv2.max(above, below).reshape(planes.shape))
 
 
-def _shadow(planes: Pixels, usual: Pixels) -> Pixels:
-    """Mark pixels that are darker by one factor in all channels (0 or 255)."""
-    now, background = planes.astype(np.float32), usual.astype(np.float32)
-    light = background[0] + background[1] + background[2] + 6
-    ratio = (now[0] + now[1] + now[2] + 6) / light
-    rest = np.abs(now - background * ratio)
-    rest = np.maximum(np.maximum(rest[0], rest[1]), rest[2])
-    shadow = (ratio > DARKEST_SHADOW) & (ratio < 0.97) & (rest < 6 + 0.01 * light)
-    return _mask(shadow)
+def _brightest(planes: NDArray[Any]) -> Pixels:
+    return cast(Pixels, cv2.max(cv2.max(planes[0], planes[1]), planes[2]))
+
+
+def _grown(strength: Floats) -> Pixels:
+    """Keep patches of weak difference that hold some strong difference (0 or 255)."""
+    count, labels = cv2.connectedComponents(_mask(strength > WEAK), connectivity=8)
+    has_core = np.bincount(labels[strength > STRONG], minlength=count) >= MIN_CORE
+    has_core[0] = False
+    return _mask(has_core[labels])
+
+
+def _without_shadows(raw: Pixels, planes: Pixels, usual: Pixels) -> Pixels:
+    """Take out pixels that are darker by one factor in all channels."""
+    at = np.flatnonzero(raw)
+    now, background = planes.reshape(3, -1)[:, at].astype(np.float32), usual.reshape(3, -1)[:, at].astype(np.float32)
+    light = background.sum(axis=0) + 6
+    ratio = (now.sum(axis=0) + 6) / light
+    rest = np.abs(now - background * ratio).max(axis=0)
+    shadow = (ratio > DARKEST_SHADOW) & (ratio < 0.97) & (rest < 2 + 0.01 * light)
+    out = raw.copy()
+    out.reshape(-1)[at[shadow]] = 0
+    return out
 
 
 def _mask(chosen: NDArray[np.bool_]) -> Pixels:
@@ -295,23 +324,46 @@ def find_blobs(seen: Seen, min_area: float) -> Detections:
     height, width = seen.foreground.shape
     joined = _join_fragments(seen.foreground)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    boxes: list[tuple[int, int, int, int]] = []
+    boxes: list[Box] = []
     confidences: list[float] = []
     for label in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[label])
-        if w * h < min_area * width * height:
+        if area < MIN_PIXELS:
             continue
         window = (slice(y, y + h), slice(x, x + w))
         blob = labels[window] == label
         clear = cv2.mean(seen.strength[window], blob.view(np.uint8))[0]
         confidence = 0.3 + 0.35 * min(1.0, area / (0.6 * w * h)) + 0.3 * min(1.0, max(0.0, (clear - 1) / 2))
         parts = split_group(blob)
-        boxes += [(x + x1, y + y1, x + x2, y + y2) for x1, y1, x2, y2 in parts]
+        boxes += [_with_legs((x + x1, y + y1, x + x2, y + y2), seen.raw) for x1, y1, x2, y2 in parts]
         confidences += [confidence] * len(parts)
     xyxy = np.array(boxes, np.float32).reshape(-1, 4)
-    large = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]) >= min_area * width * height
+    box_area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
     found = Detections(xyxy, np.array(confidences, np.float32), np.zeros(len(xyxy), np.int64))
-    return found[large]
+    return found[(box_area >= min_area * width * height) & ~_contained(xyxy, box_area)]
+
+
+def _with_legs(box: Box, raw: Pixels) -> Box:
+    """Follow an upright blob down through what was taken for a shadow: grey trousers on grey ground look like one.
+
+    Down to the height that a person of this width may have; a shadow beyond that stays out.
+    """
+    x1, y1, x2, y2 = box
+    if x2 - x1 > MAX_TORSO_ASPECT * (y2 - y1):
+        return box
+    lowest = min(raw.shape[0], y1 + round((x2 - x1) / MIN_PERSON_ASPECT))
+    below = raw[y2:lowest, x1:x2].any(axis=1)
+    gap = np.flatnonzero(~below)
+    return x1, y1, x2, y2 + (int(gap[0]) if len(gap) else len(below))
+
+
+def _contained(xyxy: Floats, area: Floats) -> NDArray[np.bool_]:
+    """Mark boxes of which most lies in a larger one: shoes, bags, pieces of a car."""
+    top_left = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2])
+    bottom_right = np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
+    shared = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    inside = (shared > 0.7 * area[:, None]) & (area[:, None] < area[None, :])
+    return cast(NDArray[np.bool_], inside.any(axis=1))
 
 
 def _join_fragments(foreground: Pixels) -> Pixels:
@@ -320,7 +372,7 @@ def _join_fragments(foreground: Pixels) -> Pixels:
     return cast(Pixels, cv2.morphologyEx(foreground, cv2.MORPH_CLOSE, np.ones((reach, 3), np.uint8)))
 
 
-def split_group(blob: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+def split_group(blob: NDArray[np.bool_]) -> list[Box]:
     """Cut a blob where its height has a clear valley, if every piece is upright: people side by side, not a car.
 
     Args:

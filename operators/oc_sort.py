@@ -24,7 +24,6 @@ from engine.boxes import iou_matrix
 from engine.detections import Detections
 from engine.flow import box_flow
 from engine.kalman import (
-    FLOW_VARIANCE,
     SORT_NOISE,
     BoxFilter,
     Floats,
@@ -78,15 +77,16 @@ class OcSort(Tracker):
         self._steps_since = self._steps_since[rows]
 
     def _predict(self, steps: float, packet: Packet) -> None:
-        moved = None
+        measured = None
         if packet.flow is not None and len(self._table):
-            moved = box_flow(packet.flow, from_area_ratio(self._filter.position), packet.frame.size_wh)
+            measured = box_flow(packet.flow, from_area_ratio(self._filter.position), packet.frame.size_wh)
         stop_shrinking(self._filter, steps)
         self._filter.predict(steps)
         self._steps_since += steps
-        if moved is not None:
+        if measured is not None:
+            moved, variance = measured
             rows = np.flatnonzero(np.isfinite(moved[:, 0]))
-            self._filter.update_velocity(rows, moved[rows] / steps, FLOW_VARIANCE / steps**2)
+            self._filter.update_velocity(rows, moved[rows] / steps, variance[rows] / steps**2)
 
     def _associate(self, detections: Detections, pts_us: int) -> None:
         predicted = from_area_ratio(self._filter.position)

@@ -22,7 +22,7 @@ from engine.association import Rows, assign, forbid_other_classes, unmatched
 from engine.boxes import iou_matrix
 from engine.detections import Detections
 from engine.flow import box_flow
-from engine.kalman import FLOW_VARIANCE, SORT_NOISE, BoxFilter, from_area_ratio, stop_shrinking, to_area_ratio
+from engine.kalman import SORT_NOISE, BoxFilter, from_area_ratio, stop_shrinking, to_area_ratio
 from engine.packet import Packet
 from engine.track_table import TrackTable
 from engine.tracker import Tracker
@@ -45,14 +45,15 @@ class Sort(Tracker):
         self._filter.keep(rows)
 
     def _predict(self, steps: float, packet: Packet) -> None:
-        moved = None
+        measured = None
         if packet.flow is not None and len(self._table):
-            moved = box_flow(packet.flow, from_area_ratio(self._filter.position), packet.frame.size_wh)
+            measured = box_flow(packet.flow, from_area_ratio(self._filter.position), packet.frame.size_wh)
         stop_shrinking(self._filter, steps)
         self._filter.predict(steps)
-        if moved is not None:
+        if measured is not None:
+            moved, variance = measured
             rows = np.flatnonzero(np.isfinite(moved[:, 0]))
-            self._filter.update_velocity(rows, moved[rows] / steps, FLOW_VARIANCE / steps**2)
+            self._filter.update_velocity(rows, moved[rows] / steps, variance[rows] / steps**2)
 
     def _associate(self, detections: Detections, pts_us: int) -> None:
         predicted = from_area_ratio(self._filter.position)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from engine.association import assign
 from engine.detections import Detections
 from engine.flow import Flow, box_flow
-from engine.kalman import FLOW_VARIANCE
 from engine.packet import Packet
+from engine.track_table import INDEPENDENT_AFTER_S
 from engine.tracker import Tracker
 from engine.tracks import Tracks
 
@@ -41,10 +41,12 @@ def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 class Track:
     """One object; its filter knows centre x, centre y, area, width over height, and how fast the first three change."""
 
-    def __init__(self, track_id: int, detections: Detections, row: int, pts_us: int) -> None:
+    def __init__(self, track_id: int, detections: Detections, row: int, pts_us: int, confirm_hits: int) -> None:
         self.track_id = track_id
-        self.started_us = pts_us
+        self.started_us = self.matched_us = pts_us
         self.hits = 0
+        self.confirm_hits = confirm_hits
+        self.confirmed = False
         self.kalman = KalmanFilter(dim_x=7, dim_z=4)
         self.kalman.H = np.eye(4, 7)
         self.kalman.R = np.diag([1.0, 1.0, 10.0, 10.0])
@@ -69,16 +71,17 @@ class Track:
 
     def predict(self, steps: float, flow: Flow | None, frame_wh: tuple[int, int]) -> None:
         """Move by `steps` frames."""
-        moved = None if flow is None else box_flow(flow, self.xyxy[None], frame_wh)[0]
+        measured = None if flow is None else box_flow(flow, self.xyxy[None], frame_wh)
         x = self.kalman.x
         if x[2, 0] + steps * x[6, 0] <= 0:
             x[6, 0] = 0
         transition = np.eye(7)
         transition[0, 4] = transition[1, 5] = transition[2, 6] = steps
         self.kalman.predict(F=transition, Q=steps * np.diag([1.0, 1.0, 1.0, 1.0, 1e-2, 1e-2, 1e-4]))
-        if moved is not None and np.isfinite(moved).all():
+        if measured is not None and np.isfinite(measured[0]).all():
             # What flow measures is the velocity of the centre.
-            self.kalman.update(moved / steps, R=np.diag(FLOW_VARIANCE) / steps**2, H=np.eye(7)[4:6])
+            moved, variance = measured[0][0], measured[1][0]
+            self.kalman.update(moved / steps, R=np.diag(variance) / steps**2, H=np.eye(7)[4:6])
 
     def match(self, detections: Detections, row: int, pts_us: int) -> None:
         """Take in a detection."""
@@ -88,8 +91,11 @@ class Track:
     def _note(self, detections: Detections, row: int, pts_us: int) -> None:
         self.class_id = int(detections.class_id[row])
         self.confidence = float(detections.confidence[row])
-        self.matched_us = pts_us
         self.hits += 1
+        # Two matches are enough where they are so far apart that they cannot be one and the same mistake.
+        is_late = pts_us - self.matched_us >= INDEPENDENT_AFTER_S * 1_000_000
+        self.confirmed = self.confirmed or self.hits >= self.confirm_hits or is_late
+        self.matched_us = pts_us
 
 
 @dataclass
@@ -112,7 +118,7 @@ class SortReference(Tracker):
         unsure = [row for row, c in enumerate(detections.confidence) if self.low_confidence <= c < self.min_confidence]
         pairs = self._pair(self._list, detections, sure)
         matched = {id(track) for track, _ in pairs}
-        missed = [track for track in self._list if id(track) not in matched and self._is_confirmed(track)]
+        missed = [track for track in self._list if id(track) not in matched and track.confirmed]
         pairs += self._pair(missed, detections, unsure)
         for track, row in pairs:
             track.match(detections, row, pts_us)
@@ -120,7 +126,7 @@ class SortReference(Tracker):
         taken = {row for _, row in pairs}
         for row in sure:
             if row not in taken:
-                self._list.append(Track(self._next_id, detections, row, pts_us))
+                self._list.append(Track(self._next_id, detections, row, pts_us, self.confirm_hits))
                 self._next_id += 1
 
     def _pair(self, tracks: list[Track], detections: Detections, rows: list[int]) -> list[tuple[Track, int]]:
@@ -131,12 +137,9 @@ class SortReference(Tracker):
                     similarity[i, j] = iou(track.xyxy, detections.xyxy[row])
         return [(tracks[i], rows[j]) for i, j in zip(*assign(similarity, self.min_iou), strict=True)]
 
-    def _is_confirmed(self, track: Track) -> bool:
-        return track.hits >= self.confirm_hits
-
     def _lives(self, track: Track, pts_us: int) -> bool:
         coasted_us = pts_us - track.matched_us
-        return coasted_us == 0 or (self._is_confirmed(track) and coasted_us <= round(self.max_coast_s * 1_000_000))
+        return coasted_us == 0 or (track.confirmed and coasted_us <= round(self.max_coast_s * 1_000_000))
 
     def _tracks(self, pts_us: int) -> Tracks:
         if not self._list:
@@ -147,7 +150,7 @@ class SortReference(Tracker):
             confidence=np.array([track.confidence for track in self._list], np.float32),
             class_id=np.array([track.class_id for track in self._list], np.int64),
             track_id=np.array([track.track_id for track in self._list], np.int64),
-            confirmed=np.array([self._is_confirmed(track) for track in self._list], np.bool_),
+            confirmed=np.array([track.confirmed for track in self._list], np.bool_),
             age_s=np.array([(pts_us - track.started_us) / 1e6 for track in self._list], np.float32),
             coasted_s=np.array([(pts_us - track.matched_us) / 1e6 for track in self._list], np.float32),
             velocity=np.stack([track.kalman.x[4:6, 0] * rate for track in self._list]).astype(np.float32),

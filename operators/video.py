@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 MAX_ERRORS_IN_A_ROW = 100
 # A key frame of a 1080p camera comes as a burst that the system's default of some 200 KB does not hold.
 _UDP_BUFFER_BYTES = 4 << 20
+_REORDER_PACKETS = {"tcp": 2, "udp": 500}
 # Schemes such as RTMP and MPEG transport need some data before they know their streams.
 _ANALYZE_US = 1_000_000
 
@@ -222,6 +223,9 @@ class Video:
             return {"analyzeduration": str(_ANALYZE_US)}
         # Probing costs a second, and a description of the stream came with the session already.
         options = {"rtsp_transport": self.transport, "analyzeduration": "0", "probesize": "32"}
+        # FFmpeg watches the numbers of packets only where it reorders them, which by default is not over TCP; but a
+        # camera that cannot send fast enough leaves packets out. Nothing waits while none is missing.
+        options["reorder_queue_size"] = str(_REORDER_PACKETS[self.transport])
         if not self.all_media:
             options["allowed_media_types"] = "video"
         if self.transport == "udp":
@@ -253,8 +257,8 @@ class Video:
             self._num_frames = stream.frames or None
             if not stream.frames and container.duration and self.nominal_fps:
                 self._num_frames = round(container.duration / av.time_base * self.nominal_fps)
-        self._loses_packets = self.live and self.transport == "udp" and self._url.scheme in RTSP_SCHEMES
-        if self._loses_packets:
+        self._over_rtp = self._url.scheme in RTSP_SCHEMES
+        if self._over_rtp:
             _hear_warnings()
         self._facts = self._describe(container, stream)
         self._packets = cast("Generator[av.Packet[Any], None, None]", container.demux(stream))
@@ -277,10 +281,12 @@ class Video:
     def _step(self, packets: Iterator[av.Packet[Any]]) -> list[SourceFrame] | None:
         """Read and decode one packet; None at the end."""
         started_s = time.monotonic()
-        with av.logging.Capture() if self._loses_packets else nullcontext([]) as said:
+        with av.logging.Capture() if self._over_rtp else nullcontext([]) as said:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
+                if self._closing:
+                    return []
                 if self.live:
                     raise self._failure(error, time.monotonic() - started_s, self.read_timeout_s) from None
                 return self._cut_short(error)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-
 from figures import Colour
+from numpy.typing import NDArray
 from world import SIZE_WH, Floats, View
 
 Field = NDArray[np.float32]
@@ -38,7 +37,7 @@ def edge(distance: Field, fine: Field, soft_m: float = 0.0) -> Field:
 def cells(u: Field, v: Field, seed: int = 0) -> Field:
     """A random number in -1..1 for every unit cell."""
     i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    return _GRAIN[np.mod(i * 7 + seed * 13, 256), np.mod(j * 11 + i * 3 + seed * 29, 256)]
+    return np.asarray(_GRAIN[np.mod(i * 7 + seed * 13, 256), np.mod(j * 11 + i * 3 + seed * 29, 256)])
 
 
 def _paint(bgr: Colour, value: Field) -> Field:
@@ -56,14 +55,15 @@ def asphalt(bgr: Colour = (92, 91, 90), seed: int = 0) -> Texture:
     def texture(u: Field, v: Field, fine: Field) -> Field:
         value = 0.07 * noise(u, v, 0.22, fine, seed) + 0.05 * noise(u, v, 0.9, fine, seed + 1)
         value += 0.06 * noise(u, v, 5.0, fine, seed + 2) + 0.09 * noise(u, v, 17.0, fine, seed + 3)
-        crack = np.abs(noise(u, v, 0.35, fine, seed + 4) + 0.35 * noise(u, v, 2.2, fine, seed + 5))
-        value -= 0.20 * edge(0.012 - crack, np.maximum(fine * 0.35, 0.012))
+        crack = np.float32(0.012) - np.abs(noise(u, v, 0.35, fine, seed + 4) + 0.35 * noise(u, v, 2.2, fine, seed + 5))
+        value -= 0.20 * edge(crack, fine * np.float32(0.35), 0.012)
         return _paint(bgr, value)
 
     return texture
 
 
-def paving(bgr: Colour, size: tuple[float, float], seed: int = 0, joint: float = 0.025, contrast: float = 0.06) -> Texture:
+def paving(bgr: Colour, size: tuple[float, float], seed: int = 0, joint: float = 0.025,
+           contrast: float = 0.06) -> Texture:  # fmt: skip
     """Slabs or cobbles in staggered rows."""
 
     def texture(u: Field, v: Field, fine: Field) -> Field:
@@ -211,6 +211,7 @@ class Block:
 
     @property
     def corners(self) -> Floats:
+        """The eight corners."""
         return np.array([(x, y, z) for x in (self.x0, self.x1) for y in (self.low, self.height)
                          for z in (self.z0, self.z1)])  # fmt: skip
 
@@ -324,4 +325,4 @@ def plant(picture: Field, trees: Sequence[Tree], view: View) -> None:
         alpha = cv2.resize(mask, SIZE_WH, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
         layer[mask == 0] = 0
         colour = cv2.resize(layer, SIZE_WH, interpolation=cv2.INTER_AREA).astype(np.float32)
-        picture[:] = picture * (1 - alpha) + colour * np.minimum(alpha * 1.0, 1.0)
+        picture[:] = picture * (1 - alpha) + colour

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-
 from world import Floats, State, View
 
 Colour = tuple[float, float, float]
@@ -57,6 +56,7 @@ class Sun:
     shadow: float = 0.30
 
     def shade(self, normal: Floats) -> float:
+        """How bright a surface is that looks along `normal`."""
         towards = np.array(self.towards) / math.hypot(*self.towards)
         return 0.62 + 0.42 * max(0.0, float(normal @ towards))
 
@@ -95,6 +95,7 @@ class Person:
     label = "person"
 
     def figure(self, state: State, view: View, sun: Sun) -> Figure:
+        """The body in mid-stride, or standing when the state does."""
         h = self.height_m
         stride = 0.80 * h
         phase = self.phase + 2 * math.pi * state.travelled_m / stride
@@ -230,6 +231,7 @@ class Cyclist:
     label = "bicycle"
 
     def figure(self, state: State, view: View, sun: Sun) -> Figure:
+        """The bicycle, the rider on it, and a front lamp."""
         parts = [*self._bicycle(state), *_body(self.rider, state, view, sun, self._riding_joints(state))]
         lamps = (lamp(state, view, (0.75, 0.0, 0.80), 0.05, (215, 240, 255), 1.0),)
         return Figure(tuple(parts), lamps)
@@ -293,9 +295,7 @@ def _bar(state: State, points: Sequence[tuple[float, float, float]], radius: flo
     return Part(balls(state.place(np.array(points)), radius), bgr, "line")
 
 
-def lamp(
-    state: State, view: View, at: tuple[float, float, float], radius: float, bgr: Colour, forward: float
-) -> Lamp:
+def lamp(state: State, view: View, at: tuple[float, float, float], radius: float, bgr: Colour, forward: float) -> Lamp:
     xyz = state.place(np.array([at]))[0]
     nose = np.array((math.sin(state.heading), 0.0, math.cos(state.heading))) * forward
     towards = view.eye - xyz

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-
 from figures import Figure, Part, Sun
+from numpy.typing import NDArray
 from world import SIZE_WH, Floats, View
 
 Picture = NDArray[np.float32]
@@ -18,6 +17,9 @@ FINE = 4
 
 _CIRCLE = np.stack((np.cos(np.linspace(0, 2 * np.pi, 16, endpoint=False)),
                     np.sin(np.linspace(0, 2 * np.pi, 16, endpoint=False))), 1)  # fmt: skip
+
+
+DAYLIGHT = Sun()
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class StreetLamp:
 class Light:
     """The light of a scene. `ambient` scales the painted colours; by day it is (1, 1, 1)."""
 
-    sun: Sun = Sun()
+    sun: Sun = DAYLIGHT
     ambient: tuple[float, float, float] = (1.0, 1.0, 1.0)
     flicker: float = 0.006
     noise: float = 2.0
@@ -41,6 +43,7 @@ class Light:
 
     @property
     def dark(self) -> bool:
+        """Whether lamps decide what is seen."""
         return bool(self.lamps)
 
     def at(self, points: NDArray[np.floating]) -> Picture:
@@ -150,7 +153,7 @@ def shadow_mask(figures: Iterable[Figure], view: View, sun: Sun) -> Picture:
     if flat:
         fill(mask, outlines(flat, view), (0, 0), scale, (255,))
     small = cv2.resize(mask, SIZE_WH, interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(small, (0, 0), 1.3).astype(np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.3) / 255, dtype=np.float32)
 
 
 def headlights(figures: Iterable[Figure], view: View) -> tuple[Picture, Picture]:
@@ -171,9 +174,9 @@ def headlights(figures: Iterable[Figure], view: View) -> tuple[Picture, Picture]
             cv2.circle(glare, centre, round(size * 16), bright, -1, cv2.LINE_AA, 4)
             halo = np.zeros_like(glare)
             cv2.circle(halo, centre, round(size * 1.6 * 16), [c * lamp.facing for c in bright], -1, cv2.LINE_AA, 4)
-            glare += cv2.GaussianBlur(halo, (0, 0), 4.0) * 0.9
-    pool = cv2.GaussianBlur(pool, (0, 0), 3.0)
-    return cv2.resize(pool, SIZE_WH).astype(np.float32), glare
+            glare += cv2.GaussianBlur(halo, (0, 0), 4.0) * np.float32(0.9)
+    soft = cv2.resize(cv2.GaussianBlur(pool, (0, 0), 3.0), SIZE_WH)
+    return np.asarray(soft, dtype=np.float32), glare
 
 
 def to_sensor(frame: Picture, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -186,4 +189,4 @@ def to_sensor(frame: Picture, light: Light, rng: np.random.Generator) -> NDArray
     chroma = rng.standard_normal((height // 2, SIZE_WH[0]), dtype=np.float32)
     planar[:height] += luma * light.noise
     planar[height:] += chroma * (light.noise * 0.5)
-    return np.clip(np.rint(planar), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(planar), 0, 255), dtype=np.uint8)

@@ -15,13 +15,11 @@ import json
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import cv2
 import numpy as np
-from av.video.stream import VideoStream
-
 from scenes import FPS, SCENES, Scene
 from stage import Stage
 from truth import Play, events, events_text, gt_text, scenery_text, seqinfo_text
@@ -37,7 +35,7 @@ def encode(stage: Stage, path: Path) -> None:
     options = {"preset": "medium", "profile": "main", "crf": f"{stage.scene.crf:g}", "bf": "0",
                "sc_threshold": "0", "threads": "1"}  # fmt: skip
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        stream = cast(VideoStream, container.add_stream("libx264", rate=rate, options=options))
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height = SIZE_WH
         stream.pix_fmt = "yuv420p"
         stream.gop_size = 25
@@ -113,7 +111,7 @@ def render(name: str, out: Path) -> dict[str, Any]:
     for path in (clip, *texts):
         (out / path).parent.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
-        (out / path).write_text(text)
+        (out / path).write_text(text, encoding="utf-8")
     print(f"{name}: truth of {len(play.tracks)} objects, {len(events(play))} events", flush=True)
     encode(Stage(scene, play), out / clip)
     print(f"{name}: {(out / clip).stat().st_size // 1000} kB", flush=True)
@@ -141,13 +139,13 @@ def main(arguments: list[str] | None = None) -> int:
         cameras = json.loads(manifest_path.read_text())["cameras"]
     for name in options.only or SCENES:
         cameras[name] = render(name, out)
-    (out / "site.yaml").write_text(site_text([SCENES[name]() for name in SCENES if name in cameras]))
+    (out / "site.yaml").write_text(site_text([SCENES[name]() for name in SCENES if name in cameras]), encoding="utf-8")
     manifest = {
         "render_version": RENDER_VERSION,
         "rendered_with": {"av": av.__version__, "cv2": cv2.__version__, "numpy": np.__version__},
         "cameras": {name: cameras[name] for name in SCENES if name in cameras},
     }
-    manifest_path.write_text(json.dumps(manifest, indent=2) + "\n")
+    manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -9,9 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
-from backdrop import (Block, Patch, Tree, Wall, asphalt, bricks, facade, grass, leaves, paving, plain, plaster,
-                      ribbed)  # fmt: skip
+from backdrop import (
+    Block,
+    Patch,
+    Tree,
+    Wall,
+    asphalt,
+    bricks,
+    facade,
+    grass,
+    leaves,
+    paving,
+    plain,
+    plaster,
+    ribbed,
+)
 from figures import Colour, Cyclist, Person, Sun
 from paint import Light, StreetLamp
 from vehicles import Vehicle
@@ -62,6 +74,7 @@ class Scene:
 
     @property
     def num_frames(self) -> int:
+        """Frames in the clip."""
         return round(self.duration_s * FPS)
 
 
@@ -77,7 +90,8 @@ EAST, WEST = math.pi / 2, -math.pi / 2
 WHITE, BLACK, TEAL, SLATE = (214, 218, 220), (44, 42, 42), (150, 170, 70), (52, 44, 44)
 RED, NAVY, BLUE, GREEN = (52, 48, 176), (96, 58, 38), (176, 112, 52), (70, 112, 52)
 SAND, YELLOW, OLIVE, WINE = (140, 178, 200), (60, 186, 226), (62, 92, 92), (62, 40, 104)
-DENIM, BLOND, AUBURN, DARK_SKIN, FAIR_SKIN = (118, 84, 56), (96, 150, 190), (46, 66, 118), (66, 92, 136), (168, 190, 226)
+DENIM, BLOND, AUBURN = (118, 84, 56), (96, 150, 190), (46, 66, 118)
+DARK_SKIN, FAIR_SKIN = (66, 92, 136), (168, 190, 226)
 
 ALEX = Person(RED, DENIM, 1.78)
 BRIT = Person(TEAL, SLATE, 1.68, hair=BLOND, skin=FAIR_SKIN, backpack=GREEN)
@@ -125,7 +139,7 @@ def gate() -> Scene:
             Patch(-60, 60, 29.6, 31, SHADE, alpha=0.4, soft_m=0.8),
         ),
         walls=(
-            Wall((-39.4, 0, 31), (1, 0), (31.0, 12), facade(plaster((168, 196, 208), 3), (3.1, 3.4), (1.25, 1.7), 0.9, 3)),
+            Wall((-39.4, 0, 31), (1, 0), (31, 12), facade(plaster((168, 196, 208), 3), (3.1, 3.4), (1.2, 1.7), 0.9, 3)),
             Wall((-8.4, 0, 31), (1, 0), (15, 12), facade(bricks((78, 98, 140), 5), (3.0, 3.5), (1.4, 1.8), 1.0, 8)),
             Wall((6.6, 0, 31), (1, 0), (33, 12), facade(plaster((182, 178, 160), 9), (3.3, 3.4), (1.3, 1.6), 1.0, 4)),
         ),
@@ -155,7 +169,7 @@ def gate() -> Scene:
             (BRIT, Route(((3.8, 7.0), (2.6, 10.5), (0.9, 13.6), (0.2, 15.5), (-2.0, 17.8), (-10.0, 17.8)), 1.35, 14.4)),
             (GUST, Route(((1.4, 28.6), (1.5, 21.0), (1.2, 16.0), (1.3, 13.0), (2.2, 10.0), (2.6, 7.0)), 1.35, 10.6)),
             (HANA, Route(((9.0, 17.0), (3.0, 17.1), (2.2, 15.2), (2.7, 11.0), (3.0, 7.0)), 1.15, 14.8)),
-            (ALEX, Route(((-3.4, 7.0), (-2.8, 11.0), (-1.0, 15.5), (0.0, 20.0), (-0.6, 28.0), (-12.0, 28.6)), 1.45, 18.2)),
+            (ALEX, Route(((-3.4, 7.0), (-2.8, 11.0), (-1.0, 15.5), (0.0, 20.0), (-0.6, 28.0), (-12, 28.6)), 1.45, 18)),
             (EMRE, Route(((-10.0, 17.0), (-2.0, 17.0), (-1.3, 15.2), (-1.4, 11.0), (-2.0, 7.0)), 1.3, 19.4)),
         ),
     )  # fmt: skip
@@ -168,7 +182,8 @@ def street() -> Scene:
     a, b = on_ground(view, (-2.9, 15.1), (-3.4, 22.7))
     kerb, slab = plain((184, 186, 186)), (150, 154, 158)
     dashes = tuple(Patch(x, x + 2.0, 19.50, 19.64, plain((218, 222, 222)), worn=0.25) for x in range(-42, 40, 5))
-    stalls = tuple(Patch(x, x + 0.1, 15.1, 16.7, plain((210, 214, 214)), worn=0.3) for x in (-12.5, -6.9, -1.3, 4.3, 9.9))
+    chalk = plain((210, 214, 214))
+    stalls = tuple(Patch(x, x + 0.1, 15.1, 16.7, chalk, worn=0.3) for x in (-12.5, -6.9, -1.3, 4.3, 9.9))
     signs = tuple(
         Wall((x, 2.55, 25.19), (1, 0), (3.6, 0.5), plain(bgr))
         for x, bgr in ((-15.8, (60, 60, 150)), (-11.8, (96, 110, 60)), (-3.8, (70, 160, 190)), (0.2, (120, 70, 90)))
@@ -214,7 +229,7 @@ def street() -> Scene:
         parked=((Vehicle("hatch", (92, 128, 60)), State(-9.9, 15.75, EAST, 0.4, 0.0)),),
         lines=(Line("road", a, b),),
         actors=(
-            (Vehicle("estate", (176, 96, 40)), Route(((-24, near), (24, near)), 7.5, -1.6)),
+            (Vehicle("estate", (176, 96, 40)), Route(((-24, near), (24, near)), 7.5, -0.4)),
             (JUNE, Route(((9.0, 14.0), (-20.0, 14.0)), 1.35, -4.0)),
             (Vehicle("sedan", (52, 44, 168)), Route(((26, far), (-34, far)), 7.0, -0.6)),
             (Vehicle("van", (222, 226, 228)), Route(((-28, near), (26, near)), 6.5, 2.8)),
@@ -223,13 +238,13 @@ def street() -> Scene:
             (Vehicle("sedan", (196, 196, 198)), Route(
                 ((-30, near), (-7, near), (-2.6, near), (-0.4, 16.6), (1.4, 15.5), (4.0, 15.9), (7.6, 17.6), (11, near),
                  (28, near)), 5.6, 5.6, (Stop((1.5, 15.7), 8.0),))),
-            (ALEX, Route(((-16.0, 23.7), (16.0, 23.8)), 1.4, 2.0)),
+            (ALEX, Route(((-16.0, 24.1), (16.0, 24.1)), 1.4, 2.0)),
             (Vehicle("hatch", (60, 170, 214)), Route(((27, far), (-35, far)), 7.5, 10.4)),
             (Vehicle("truck", (150, 84, 36)), Route(((-32, near + 0.3), (28, near + 0.3)), 6.2, 11.4)),
             (BRIT, Route(((-12.0, 13.1), (12.0, 13.1)), 1.3, 11.0)),
             (Vehicle("estate", (66, 62, 60)), Route(((27, far), (-35, far)), 7.0, 17.4)),
-            (Cyclist(Person(RED, BLACK, 1.78, hair=BLOND), (160, 110, 40)), Route(((-22, near), (24, near)), 4.8, 18.6)),
-            (GUST, Route(((14.0, 24.4), (-18.0, 24.5)), 1.35, 14.6)),
+            (Cyclist(Person(RED, BLACK, hair=BLOND), (160, 110, 40)), Route(((-22, near), (24, near)), 4.8, 18.6)),
+            (GUST, Route(((14.0, 24.7), (-18.0, 24.75)), 1.35, 14.6)),
             (Vehicle("van", (58, 52, 150)), Route(((27, far), (-36, far)), 6.8, 22.4)),
             (Vehicle("hatch", (206, 206, 208)), Route(((-32, near), (26, near)), 7.2, 24.2)),
             (Vehicle("sedan", (120, 92, 34)), Route(((27, far), (-36, far)), 7.2, 26.6)),
@@ -288,13 +303,13 @@ def yard() -> Scene:
         parked=((Vehicle("van", (226, 228, 230)), State(-4.8, 14.6, WEST, 0.2, 0.0)),),
         zones=(Zone("loading", on_ground(view, (x0, z0), (x0, z1), (x1, z1), (x1, z0)), 5.0),),
         actors=(
-            (WORKER, Route(((1.6, 16.0), (2.6, 13.0), (3.4, 12.0), (6.8, 9.8), (12.0, 8.8)), 1.2, -4.5,
-                           (Stop((3.2, 12.2), 7.0),))),
-            (ALEX, Route(((-3.6, 7.0), (-2.8, 9.5), (-1.55, 13.0), (-0.8, 17.0), (0.9, 20.0), (1.2, 23.0), (-3.0, 24.5)),
-                         1.3, -1.6)),
+            (WORKER, Route(((2.2, 19.5), (2.6, 15.0), (3.4, 12.0), (6.8, 9.8), (12.0, 8.8)), 1.2, -2.4,
+                           (Stop((3.2, 12.2), 6.2),))),
+            (ALEX, Route(((-3.6, 7.0), (-2.8, 9.5), (-1.55, 13.0), (-0.8, 17.0), (0.9, 20.0), (1.2, 23.0),
+                          (-3.0, 24.5)), 1.3, -1.6)),
             # Behind the van, later behind the column.
             (HANA, Route(((-12.0, 16.8), (-1.4, 16.9), (3.0, 17.4), (8.3, 15.9), (9.8, 14.0), (14.0, 13.0)), 1.2, 0.2)),
-            (BRIT, Route(((13.0, 12.4), (8.0, 11.9), (4.0, 11.3), (-1.6, 10.9), (-9.0, 10.2)), 1.5, 5.4)),
+            (BRIT, Route(((13.0, 12.4), (8.0, 11.9), (4.0, 11.3), (-1.6, 10.9), (-9.0, 10.2)), 1.5, 7.8)),
             (WORKER_2, Route(((6.0, 24.6), (2.8, 23.6), (2.2, 17.0), (1.7, 12.6), (1.9, 10.0), (2.2, 6.5)), 1.25, 2.0,
                              (Stop((1.7, 12.6), 6.2),))),
             # Out of the hall and behind the van.
@@ -316,7 +331,8 @@ def dusk() -> Scene:
     near, far = 18.8, 21.9
     slab, kerb = (150, 152, 154), plain((176, 178, 178))
     lamps = tuple(StreetLamp((x, 5.0, z), p) for x, z, p in (
-        (-2.4, 16.5, 9.0), (-17.0, 16.5, 9.0), (-32.0, 16.5, 9.0), (-9.0, 23.8, 7.0), (-25.0, 23.8, 7.0), (6.0, 23.8, 7.0),
+        (-2.4, 16.5, 9.0), (-17.0, 16.5, 9.0), (-32.0, 16.5, 9.0),
+        (-9.0, 23.8, 7.0), (-25.0, 23.8, 7.0), (6.0, 23.8, 7.0),
     ))  # fmt: skip
     house = facade(bricks((80, 96, 132), 2), (3.0, 3.2), (1.3, 1.7), 4.2, 5, lit=0.28)
     plaster_house = facade(plaster((170, 190, 200), 4), (2.8, 3.2), (1.2, 1.7), 4.2, 7, lit=0.24)
@@ -329,10 +345,10 @@ def dusk() -> Scene:
     return Scene(
         name="dusk",
         view=view,
-        light=Light(Sun((-0.2, 1.0, 0.2), 0.14), (0.50, 0.40, 0.36), 0.008, 3.6, lamps),
+        light=Light(Sun((-0.2, 1.0, 0.2), 0.14), (0.50, 0.40, 0.36), 0.008, 4.2, lamps),
         duration_s=28.0,
         seed=404,
-        crf=28,
+        crf=26.5,
         sky=(150, 110, 92),
         ground=(
             Patch(-150, 99, 0, 12.0, grass((58, 96, 80), 7)),
@@ -361,16 +377,18 @@ def dusk() -> Scene:
         lines=(Line("road", a, b),),
         zones=(Zone("stop", on_ground(view, (-13.0, 12.7), (-13.0, 15.7), (-8.4, 15.7), (-8.4, 12.7)), 5.0),),
         actors=(
-            (Vehicle("sedan", (150, 150, 152), lights=True), Route(((-40, near), (8, near)), 7.0, -3.0)),
-            (FAYE, Route(((-11.4, 13.6), (-9.0, 14.6), (-4.0, 14.9), (6.0, 15.0)), 1.25, 0.0, (Stop((-11.4, 13.6), 7.4),))),
+            (Vehicle("sedan", (150, 150, 152), lights=True), Route(((-40, near), (8, near)), 7.0, -1.5)),
+            # Comes to the stop, waits seven seconds, and walks on.
+            (FAYE, Route(((-24.0, 14.2), (-14.0, 14.0), (-11.4, 13.5), (-9.0, 14.6), (-4.0, 14.9), (6.0, 15.0)),
+                         1.25, -6.8, (Stop((-11.4, 13.6), 7.0),))),
             (DREW, Route(((-26.0, 14.9), (-13.0, 14.8), (4.0, 14.0)), 1.4, -3.6)),
             (Vehicle("hatch", (60, 150, 190), lights=True), Route(((6, far), (-60, far)), 7.2, 1.0)),
-            (GUST, Route(((6.0, 25.4), (-3.0, 25.2), (-4.4, 23.4), (-4.7, 17.0), (-3.0, 15.6), (6.0, 15.4)), 1.35, 18.4)),
+            (GUST, Route(((6.0, 25.4), (-3.0, 25.2), (-4.4, 23.4), (-4.7, 17.0), (-3.0, 15.6), (6, 15.4)), 1.35, 18.4)),
             (Vehicle("van", (200, 204, 206), lights=True), Route(((-42, near), (8, near)), 7.0, 3.6)),
             (Vehicle("estate", (140, 80, 40), lights=True), Route(((6, far), (-60, far)), 7.4, 7.6)),
             # Over the zebra, both ways, while no car comes.
-            (JUNE, Route(((2.0, 15.0), (-3.2, 15.2), (-4.5, 17.0), (-4.6, 23.0), (-3.6, 24.4), (8.0, 24.3)), 1.35, 6.8)),
-            (LENA, Route(((6.0, 24.2), (-4.6, 24.2), (-5.8, 23.0), (-6.0, 17.0), (-7.4, 14.8), (-26.0, 14.8)), 1.35, 6.4)),
+            (JUNE, Route(((2.0, 15.0), (-3.2, 15.2), (-4.5, 17.0), (-4.6, 23.0), (-3.6, 24.4), (8, 24.3)), 1.35, 6.8)),
+            (LENA, Route(((6.0, 24.2), (-4.6, 24.2), (-5.8, 23.0), (-6.0, 17.0), (-7.4, 14.8), (-26, 14.8)), 1.3, 6.2)),
             (Cyclist(Person(YELLOW, DENIM, 1.74)), Route(((-40, near - 0.6), (8, near - 0.6)), 4.6, 8.4)),
             # Waits at the stop, leaves the way they came.
             (CARO, Route(((2.0, 13.4), (-7.0, 13.4), (-9.9, 13.7), (-9.0, 14.4), (-6.0, 14.3), (4.0, 13.8)), 1.3, 9.4,
@@ -379,7 +397,8 @@ def dusk() -> Scene:
             (Vehicle("sedan", (60, 52, 150), lights=True), Route(((6, far), (-60, far)), 7.0, 18.6)),
             (Vehicle("truck", (150, 84, 36), lights=True), Route(((-44, near), (8, near)), 6.6, 20.4)),
             (Vehicle("estate", (70, 66, 62), lights=True), Route(((6, far), (-60, far)), 7.4, 24.6)),
-            (ALEX, Route(((-28.0, 13.8), (-14.0, 13.6), (-10.6, 13.5), (-4.0, 13.4)), 1.35, 14.0, (Stop((-10.8, 13.5), 20.0),))),
+            (ALEX, Route(((-28.0, 13.8), (-14.0, 13.6), (-10.6, 13.5), (-4.0, 13.4)), 1.35, 14.0,
+                         (Stop((-10.8, 13.5), 20.0),))),
         ),
     )  # fmt: skip
 

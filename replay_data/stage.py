@@ -4,9 +4,8 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-
 from backdrop import cast, plant
+from numpy.typing import NDArray
 from paint import Picture, fill, headlights, outlines, paint_figure, shadow_mask, to_sensor
 from scenes import Scene
 from truth import Play
@@ -53,7 +52,7 @@ class Stage:
             canvas = np.zeros((SIZE_WH[1] * 4, SIZE_WH[0] * 4), np.uint8)
             fill(canvas, outlines(occluder.figure.parts, self.scene.view), (0, 0), 4, (255,))
             small = cv2.resize(canvas, SIZE_WH, interpolation=cv2.INTER_AREA)
-            masks.append((occluder.depth, small.astype(np.float32)[..., None] / 255))
+            masks.append((occluder.depth, np.asarray(small[..., None] / 255, dtype=np.float32)))
         return sorted(masks, key=lambda m: -m[0])
 
     def clean(self, frame: int) -> Picture:

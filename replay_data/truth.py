@@ -4,6 +4,7 @@ Boxes come from the parts that the painter fills; visibility from small silhouet
 in front of it. No frame is painted here.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -12,12 +13,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-
 from figures import Figure, Part, balls
 from paint import extent, fill, outlines
 from scenes import FPS, Scene
 from vehicles import Vehicle
-from world import SIZE_WH, Point, State, follow
+from world import SIZE_WH, Point, follow
 
 MIN_VISIBILITY = 0.1
 """An object is in the clip from the first to the last frame in which a tenth of it shows."""
@@ -95,11 +95,11 @@ class Play:
             return 1.0
         canvas = np.zeros((y2 - y1 + 1, x2 - x1 + 1), np.uint8)
         fill(canvas, outlines(presence.figure.parts, self.scene.view), (x1, y1), 1, (255,))
-        whole = np.count_nonzero(canvas)
+        whole = int(np.count_nonzero(canvas))
         for front in nearer:
             fill(canvas, outlines(front.figure.parts, self.scene.view), (x1, y1), 1, (0,))
         shown = canvas[max(-y1, 0) : max(SIZE_WH[1] - y1, 0), max(-x1, 0) : max(SIZE_WH[0] - x1, 0)]
-        return round(np.count_nonzero(shown) / max(whole, 1), 2)
+        return round(int(np.count_nonzero(shown)) / max(whole, 1), 2)
 
     @cached_property
     def tracks(self) -> dict[int, dict[int, Sighting]]:
@@ -193,7 +193,7 @@ def events(play: Play) -> list[dict[str, Any]]:
 
         steps = list(frames.items())
         for line in scene.lines:
-            for (_, before), (frame, after) in zip(steps[:-1], steps[1:], strict=True):
+            for (_, before), (frame, after) in itertools.pairwise(steps):
                 direction = crossing(line.a, line.b, before.foot, after.foot)
                 if direction:
                     event("line.crossed", frame, line={"name": line.name, "direction": direction})

@@ -1,10 +1,10 @@
 """Cars, vans and trucks: extruded side views with glazed cabins, built from the same parts as people."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from figures import Colour, Figure, Lamp, Part, Sun, balls, lamp, tint
 from world import Floats, State, View
 
@@ -78,6 +78,7 @@ class Vehicle:
         return "truck" if self.shell == "truck" else "car"
 
     def figure(self, state: State, view: View, sun: Sun) -> Figure:
+        """The faces that the camera sees, wheels turned by the way gone; with `lights`, lamps and beam, too."""
         build = _Build(state, view, sun)
         shell = SHELLS[self.shell]
         half = shell.width / 2
@@ -99,8 +100,8 @@ class Vehicle:
             for s in (-0.72, 0.72):
                 lamps.append(lamp(state, view, (front, s * half, 0.62), 0.10, (215, 240, 255), 1.0))
                 lamps.append(lamp(state, view, (rear, s * half, tail_height), 0.08, (40, 40, 255), -1.0))
-            reach = ((front + 0.4, -0.7), (front + 5.0, -1.7), (front + 7.5, 0.0), (front + 5.0, 1.7), (front + 0.4, 0.7))
-            beam = state.place(np.array([(f, s, 0.0) for f, s in reach]))
+            reach = ((0.4, -0.7), (5.0, -1.7), (7.5, 0.0), (5.0, 1.7), (0.4, 0.7))
+            beam = state.place(np.array([(front + f, s, 0.0) for f, s in reach]))
         return Figure(tuple(build.parts), tuple(lamps), beam)
 
 
@@ -136,17 +137,19 @@ class _Build:
     def _polygon(self, xyz: Floats, bgr: Colour, *, inlay: bool = False) -> None:
         self.parts.append(Part(balls(xyz), bgr, "polygon", inlay))
 
+    def _distance(self, points: Floats) -> float:
+        return float(np.linalg.norm(self.state.place(points).mean(0) - self.view.eye))
+
     def extrude(self, outline: tuple[tuple[float, float], ...], half: float, bgr: Colour) -> None:
         """A side view pulled across the width: its strips, then the near side with a darker sill."""
         line = np.array(outline)
         middle = (line.min(0) + line.max(0)) / 2
         centre = np.array((middle[0], 0.0, middle[1] * 0.8))
-        strips = []
-        for (f0, u0), (f1, u1) in zip(outline[:-1], outline[1:], strict=True):
-            quad = np.array([(f0, -half, u0), (f0, half, u0), (f1, half, u1), (f1, -half, u1)])
-            far = float(np.linalg.norm(self.state.place(quad).mean(0) - self.view.eye))
-            strips.append((far, quad))
-        for _, quad in sorted(strips, key=lambda s: -s[0]):
+        strips = [
+            np.array([(f0, -half, u0), (f0, half, u0), (f1, half, u1), (f1, -half, u1)])
+            for (f0, u0), (f1, u1) in itertools.pairwise(outline)
+        ]
+        for quad in sorted(strips, key=lambda q: -self._distance(q)):
             self.face(quad, centre, bgr)
         side = self.near_side * half
         flank = np.array([(f, side, u) for f, u in outline])
@@ -215,8 +218,7 @@ class _Build:
             "left": (foot[0], foot[3], top[3], top[0]),
             "right": (foot[1], foot[2], top[2], top[1]),
         }
-        far = {n: float(np.linalg.norm(self.state.place(np.array(q)).mean(0) - self.view.eye)) for n, q in quads.items()}
-        for name in sorted(quads, key=lambda n: -far[n]):
+        for name in sorted(quads, key=lambda n: -self._distance(np.array(quads[n]))):
             quad = np.array(quads[name])
             inlays: list[tuple[Floats, Colour]] = []
             for u0, u1 in _pane_spans(name, shell):
@@ -279,4 +281,4 @@ def _pane_spans(face: str, shell: Shell) -> list[tuple[float, float]]:
     if shell.panes == 0:  # a van: the driver's door alone is glazed
         return [(0.72, 0.95)]
     edges = np.linspace(0.06, 0.95, shell.panes + 1)
-    return [(float(a) + 0.012, float(b) - 0.012) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(float(a) + 0.012, float(b) - 0.012) for a, b in itertools.pairwise(edges)]

@@ -29,6 +29,7 @@ class View:
 
     @property
     def eye(self) -> Floats:
+        """Where the camera stands."""
         return np.array([0.0, self.height_m, 0.0])
 
     @cached_property
@@ -54,7 +55,7 @@ class View:
         x = ((np.arange(width) + 0.5) / scale - SIZE_WH[0] / 2) / self.focal_px
         y = (SIZE_WH[1] / 2 - (np.arange(height) + 0.5) / scale) / self.focal_px
         right, up, forward = self.axes
-        return x[None, :, None] * right + y[:, None, None] * up + forward
+        return np.asarray(x[None, :, None] * right + y[:, None, None] * up + forward)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class FakeSource:
             if self.pace_s:
                 time.sleep(self.pace_s)
         if self.then == "fail":
-            raise SourceError("the stream broke", Cause.TIMEOUT)
+            raise SourceError("the stream broke", Cause.TRANSPORT)
         if self.then == "hang":
             # A deaf source does not hear close(): it is stuck inside a library.
             (self.released if self.deaf else self.closed).wait(20)

@@ -61,6 +61,8 @@ def test_own_parts_work_in_every_runner(site: Path, command: list[str]) -> None:
     assert len(lines) >= 1
 
 
-def test_the_configuration_in_the_docs_is_valid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_configuration_in_the_docs_is_valid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["plan", str(EXAMPLES / "own_site.yaml")]) == 0
     assert "tap" in capsys.readouterr().out

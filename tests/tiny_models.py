@@ -56,7 +56,9 @@ def save_yolox(
     anchors = sum((width // s) * (height // s) for s in (8, 16, 32))
     shape = [batch or "N", 3, height, width] if fixed_size else [batch or "N", 3, "H", "W"]
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)
-    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch or "N", anchors if fixed_size else "A", 7])
+    output = helper.make_tensor_value_info(
+        "output", TensorProto.FLOAT, [batch or "N", anchors if fixed_size else "A", 7]
+    )
     return _save(path, helper.make_graph(nodes, "tiny", [images], [output], weights))
 
 

@@ -97,10 +97,11 @@ def run(
 ) -> None:  # fmt: skip
     """Watch cameras and recordings live. Ctrl-C ends cleanly."""
     site = _site(sources, model, tracker, classes, min_confidence, cadence, events, kafka, mot, annotate)
+    site = _printing(site, mot, annotate)
     live = any(camera.live for camera in site.cameras.values())
     which = runner or ("ray" if live or ray_address else "inline")
     request = Request(site, max_frames, ray_address, workers)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     result, errors = find_runner(which, "live")(request, stop)
     _report(result, errors, summary)
 
@@ -123,11 +124,10 @@ def replay(
         raise UsageError(f"camera '{live[0]}' is live and cannot be replayed; `vedette run` watches it")
     with tempfile.TemporaryDirectory(prefix="vedette-") as folder:
         log = Path(folder) / "events.jsonl"
-        if golden is not None:
-            site = site.with_sinks(load_class("jsonl")(path=str(log)))
+        site = _printing(site, mot, annotate) if golden is None else site.with_sinks(load_class("jsonl")(path=str(log)))
         request = Request(site, max_frames, ray_address, workers)
         which = runner or ("ray" if ray_address else "inline")
-        result, errors = find_runner(which, "replay")(request, _stop_on_signals())
+        result, errors = find_runner(which, "replay")(request, stop_on_signals())
         _report(result, errors, summary)
         if golden is not None:
             _compare(golden, log, update_golden, tolerance)
@@ -195,9 +195,12 @@ def _site(
         site = site.with_sinks(load_class("jsonl")(path=events))
     if kafka is not None:
         site = site.with_sinks(load_class("kafka")(bootstrap=kafka))
-    if not site.sinks and not mot and not annotate:
-        site = site.with_sinks(load_class("jsonl")(path="-"))
     return site
+
+
+def _printing(site: Site, mot: str | None, annotate: str | None) -> Site:
+    """Print events where nothing else was asked for."""
+    return site if site.sinks or mot or annotate else site.with_sinks(load_class("jsonl")(path="-"))
 
 
 def _cadence(text: str | None) -> str | int:
@@ -221,7 +224,7 @@ def find_runner(which: str, mode: str) -> Any:
     raise UsageError(f"--runner {which}: expected ray or inline")
 
 
-def _stop_on_signals() -> threading.Event:
+def stop_on_signals() -> threading.Event:
     """Give an event that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once."""
     stop = threading.Event()
 

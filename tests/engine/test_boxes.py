@@ -11,16 +11,17 @@ def boxes(*rows: tuple[float, float, float, float]) -> NDArray[np.float32]:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def greedy_nms(xyxy: NDArray[np.float32], confidence: NDArray[np.float32], class_id: NDArray[np.int64], iou: float) -> list[int]:  # fmt: skip
+def greedy_nms(
+    xyxy: NDArray[np.float32], confidence: NDArray[np.float32], class_id: NDArray[np.int64], threshold: float
+) -> list[int]:
     """The plain rule, box by box."""
+    overlaps = iou_matrix(xyxy, xyxy)
     left = list(np.argsort(-confidence, kind="stable"))
     keep = []
     while left:
         best = left.pop(0)
         keep.append(int(best))
-        left = [
-            i for i in left if class_id[i] != class_id[best] or iou_matrix(xyxy[[best]], xyxy[[i]])[0, 0] <= iou
-        ]
+        left = [i for i in left if class_id[i] != class_id[best] or overlaps[best, i] <= threshold]
     return keep
 
 

@@ -77,7 +77,7 @@ def test_a_manifest_that_is_wrong_says_where(bundle: Bundle, changes: dict[str, 
 
 def test_a_manifest_that_is_no_json_is_refused(bundle: Bundle) -> None:
     (bundle.root / "manifest.json").write_text("{")
-    with pytest.raises(BundleError, match="manifest.json: not valid JSON"):
+    with pytest.raises(BundleError, match=r"manifest.json: not valid JSON"):
         Bundle.load(bundle.root)
 
 
@@ -102,7 +102,7 @@ def test_a_role_that_is_not_there_is_refused(bundle: Bundle) -> None:
 
 
 def test_a_path_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="nowhere: no such model; give a bundle's folder or an .onnx file"):
+    with pytest.raises(BundleError, match=r"nowhere: no such model; give a bundle's folder or an .onnx file"):
         Bundle.load(tmp_path / "nowhere")
     with pytest.raises(BundleError, match=r"no model bundle: it has no manifest.json"):
         read_manifest(tmp_path / "manifest.json")

@@ -66,7 +66,7 @@ def test_a_file_that_states_no_time_at_all_runs_at_its_declared_rate() -> None:
 def test_a_small_step_back_or_none_becomes_one_microsecond_and_is_counted() -> None:
     timeline = file_timeline()
 
-    frames = stamp_all(timeline, 10.0, 10.0, 9.000001, 10.04)
+    frames = stamp_all(timeline, 10.0, 10.0, 9.5, 10.04)
 
     assert places(frames) == [(0, 10_000_000), (0, 10_000_001), (0, 10_000_002), (0, 10_040_000)]
     assert timeline.steps_back == 2

@@ -110,7 +110,9 @@ def test_a_variable_may_have_a_default(tmp_path: Path) -> None:
 
 def test_an_own_module_that_does_not_import_says_why(tmp_path: Path) -> None:
     (tmp_path / "broken_rules.py").write_text("import no_such_package\n")
-    with pytest.raises(ConfigError, match=r"pipeline\[1\]: .*broken_rules\.py: importing it failed: ModuleNotFoundError"):
+    with pytest.raises(
+        ConfigError, match=r"pipeline\[1\]: .*broken_rules\.py: importing it failed: ModuleNotFoundError"
+    ):
         load(tmp_path, replaced("kind: sort", 'kind: "broken_rules:Thing"'))
 
 

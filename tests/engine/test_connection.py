@@ -167,7 +167,7 @@ def test_a_recording_that_fails_is_finished_with_its_reason() -> None:
     rig.advance(0)
     rig.until(lambda: rig.states("done"))
     assert isinstance(rig.connection.error, SourceError)
-    assert [i for i in rig.items() if i != "frame"] == ["end:timeout"]
+    assert [i for i in rig.items() if i != "frame"] == ["end:transport"]
 
 
 def test_stopping_ends_for_good() -> None:

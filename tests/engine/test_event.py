@@ -29,7 +29,9 @@ def make_tracks() -> Tracks:
 
 
 def stamped(event: Event) -> Event:
-    return dataclasses.replace(event, site="north", camera="gate", epoch=3, seq=9, pts_us=812_440_000, frame_wh=(64, 48))
+    return dataclasses.replace(
+        event, site="north", camera="gate", epoch=3, seq=9, pts_us=812_440_000, frame_wh=(64, 48)
+    )
 
 
 def test_a_body_holds_what_applies_in_units_of_the_frame_clipped_to_it() -> None:

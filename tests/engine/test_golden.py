@@ -32,14 +32,18 @@ def test_a_missing_and_a_new_event_are_named() -> None:
 
 
 def test_an_event_that_moved_in_time_reads_as_moved() -> None:
-    moved = body("b", 1.2, object={"track_id": 5, "class": "person", "confidence": 0.9, "xyxy_unit": [0.1, 0.2, 0.3, 0.45]})
+    moved = body(
+        "b", 1.2, object={"track_id": 5, "class": "person", "confidence": 0.9, "xyxy_unit": [0.1, 0.2, 0.3, 0.45]}
+    )
     assert explain([body("a", 1.0)], [moved])[0] == (
         "~ gate 1.000 s line.crossed in person 4 at in: +0.200 s; object.track_id 4 → 5; box moved by 5.00 % of the frame"
     )
 
 
 def test_small_changes_pass_within_the_tolerance() -> None:
-    near = body("a", 1.0, object={"track_id": 4, "class": "person", "confidence": 0.91, "xyxy_unit": [0.1, 0.2, 0.3, 0.401]})
+    near = body(
+        "a", 1.0, object={"track_id": 4, "class": "person", "confidence": 0.91, "xyxy_unit": [0.1, 0.2, 0.3, 0.401]}
+    )
     assert explain([body("a", 1.0)], [near], 0.02) == []
     assert "confidence 0.9 → 0.91; box moved by 0.10 %" in explain([body("a", 1.0)], [near])[0]
 

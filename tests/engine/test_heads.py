@@ -19,10 +19,11 @@ def blank(family: str, classes: int = 3, size: int = 64) -> Arrays:
     """Outputs of a family for one picture, with the batch dimension, that hold no object."""
     strides = {"picodet": (8, 16, 32, 64), "nanodet": (8, 16, 32)}.get(family, (8, 16, 32))
     cells = [(size // s) ** 2 for s in strides]
+    levels: list[tuple[int, ...]] = [(1, n, k) for k in (classes, 32) for n in cells]
     shapes: dict[str, list[tuple[int, ...]]] = {
         "yolox": [(1, sum(cells), 5 + classes)],
-        "picodet": [(1, n, classes) for n in cells] + [(1, n, 32) for n in cells],
-        "nanodet": [(1, n, classes) for n in cells] + [(1, n, 32) for n in cells],
+        "picodet": levels,
+        "nanodet": levels,
         "fastestdet": [(1, 5 + classes, size // 16, size // 16)],
         "yolo": [(1, 4 + classes, sum(cells))],
         "detr": [(1, 20, classes), (1, 20, 4)],
@@ -154,7 +155,9 @@ def test_every_family_is_told_by_its_outputs(family: str) -> None:
 
 @pytest.mark.parametrize(("said", "given"), [(a, b) for a in FAMILIES for b in FAMILIES if a != b])
 def test_outputs_of_another_family_are_refused_and_named(said: str, given: str) -> None:
-    with pytest.raises(BundleError, match=rf"m.onnx: not a {said} model: .* at 64x64, got .*looks like family '{given}'"):
+    with pytest.raises(
+        BundleError, match=rf"m.onnx: not a {said} model: .* at 64x64, got .*looks like family '{given}'"
+    ):
         make_head(said, blank(given), (64, 64), "m.onnx")
 
 

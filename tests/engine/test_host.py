@@ -188,7 +188,7 @@ def test_one_cameras_trouble_does_not_disturb_another() -> None:
         assert until(lambda: host.counts["good"].frames_decoded == 150)
 
     assert log.causes("refuses")[0] == ("camera.down", "auth")
-    assert ("camera.down", "timeout") in log.causes("breaks")
+    assert ("camera.down", "transport") in log.causes("breaks")
     good = [e for e in log.events["good"] if e.type.startswith("camera.")]
     assert good[0].type == "camera.up"
     assert all(e.pts_us >= 1_400_000 for e in good[1:])

@@ -16,7 +16,9 @@ from engine.picture import Letterbox, Picture
 
 def smooth_bgr(width: int, height: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x * 200 // width + 20, y * 200 // height + 20, (x + y) * 100 // (width + height) + 60], -1).astype(np.uint8)
+    return np.stack([x * 200 // width + 20, y * 200 // height + 20, (x + y) * 100 // (width + height) + 60], -1).astype(
+        np.uint8
+    )
 
 
 def yuv(bgr: NDArray[np.uint8], full_range: bool = False) -> Picture:

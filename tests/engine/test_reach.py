@@ -15,7 +15,11 @@ from engine.redact import Url
 @pytest.mark.parametrize(
     ("url", "cause", "text"),
     [
-        ("rtps://u:secret@h/1", Cause.INVALID, r"rtps://\*\*\*@h/1: 'rtps' is no protocol for cameras; these are: rtsp"),
+        (
+            "rtps://u:secret@h/1",
+            Cause.INVALID,
+            r"rtps://\*\*\*@h/1: 'rtps' is no protocol for cameras; these are: rtsp",
+        ),
         ("rtsp://u:secret@h:99999/1", Cause.INVALID, "a port is a number from 1 to 65535, got '99999'"),
         ("rtsp://h:x1/1", Cause.INVALID, "a port is a number from 1 to 65535, got 'x1'"),
         ("rtsp:///1", Cause.INVALID, "it names no host"),

@@ -147,9 +147,7 @@ def test_batches_of_a_real_model_change_no_bit(model: str) -> None:
     infer.open()
     assert isinstance(infer, Infer)
     pictures = [Picture.read(p) for p in sorted(folder.iterdir())[:8]]
-    packets = [
-        letterbox.process(Packet(dataclasses.replace(make_frame(i), picture=p))) for i, p in enumerate(pictures)
-    ]
+    packets = [letterbox.process(Packet(dataclasses.replace(make_frame(i), picture=p))) for i, p in enumerate(pictures)]
     alone = [infer.process(packet).detections for packet in packets]
     for size in (2, 3, 8):
         for start in range(0, 8, size):

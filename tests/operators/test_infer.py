@@ -25,7 +25,9 @@ def model(tmp_path: Path, **options: Any) -> str:
     return str(tmp_path / "tiny")
 
 
-def constant_model(tmp_path: Path, family: str, *outputs: np.ndarray[Any, Any], labels: tuple[str, ...] = ("a", "b")) -> str:  # fmt: skip
+def constant_model(
+    tmp_path: Path, family: str, *outputs: np.ndarray[Any, Any], labels: tuple[str, ...] = ("a", "b")
+) -> str:
     path = save_constant(tmp_path / "constant.onnx", outputs)
     describe_onnx(path, ImportOptions(family=family, labels=labels)).write(tmp_path / "constant")
     return str(tmp_path / "constant")

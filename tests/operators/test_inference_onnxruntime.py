@@ -71,7 +71,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(tmp_path: Path, fixed_batch
 
 def test_normalises_each_channel_in_its_order(tmp_path: Path) -> None:
     path = save_identity(tmp_path / "same.onnx", TensorProto.FLOAT, ["N", 3, 64, 64])
-    spec = {"mean": (10.0, 20.0, 30.0), "std": (2.0, 4.0, 5.0)}
+    spec: dict[str, Any] = {"mean": (10.0, 20.0, 30.0), "std": (2.0, 4.0, 5.0)}
     pictures = noise(2)
     (seen,) = opened(bundle_of(path, **spec)).infer(pictures)
     mean, std = (np.array(spec[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
@@ -80,8 +80,12 @@ def test_normalises_each_channel_in_its_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "precision", "gives"),
-    [(TensorProto.FLOAT, "fp32", np.float32), (TensorProto.FLOAT16, "fp16", np.float32), (TensorProto.UINT8, "uint8", np.uint8)],
-)  # fmt: skip
+    [
+        (TensorProto.FLOAT, "fp32", np.float32),
+        (TensorProto.FLOAT16, "fp16", np.float32),
+        (TensorProto.UINT8, "uint8", np.uint8),
+    ],
+)
 def test_feeds_models_of_any_input_type(tmp_path: Path, dtype: int, precision: str, gives: type) -> None:
     backend = opened(bundle_of(save_identity(tmp_path / "same.onnx", dtype, ["N", 3, 64, 64])))
     pictures = noise(2)
@@ -110,11 +114,12 @@ def test_an_input_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 64, 64]),
               helper.make_tensor_value_info("mask", TensorProto.BOOL, ["N"])]  # fmt: skip
     nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("Identity", ["mask"], ["z"])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None), helper.make_tensor_value_info("z", TensorProto.BOOL, None)]  # fmt: skip
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+               helper.make_tensor_value_info("z", TensorProto.BOOL, None)]  # fmt: skip
     graph = helper.make_graph(nodes, "masked", inputs, outputs)
     path = tmp_path / "masked.onnx"
     onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
-    with pytest.raises(BundleError, match="masked.onnx: the model wants an input 'mask' beside the picture"):
+    with pytest.raises(BundleError, match=r"masked.onnx: the model wants an input 'mask' beside the picture"):
         opened(bundle_of(path))
 
 
@@ -126,7 +131,7 @@ def test_a_model_without_a_picture_input_is_refused(tmp_path: Path) -> None:
 
 def test_a_size_that_the_model_does_not_take_is_refused(tmp_path: Path) -> None:
     path = save_yolox(tmp_path / "tiny.onnx")
-    with pytest.raises(BundleError, match="tiny.onnx: the model takes 64x64 pictures only, not 416x416"):
+    with pytest.raises(BundleError, match=r"tiny.onnx: the model takes 64x64 pictures only, not 416x416"):
         opened(bundle_of(path, (416, 416)))
 
 

@@ -79,15 +79,22 @@ def test_adaptive_looks_at_every_frame_while_a_track_is_missed() -> None:
 
 
 def test_coasting_between_looks_is_no_miss() -> None:
-    # Looks are 5 frames apart: a track that every look finds coasts for up to 0.4 s.
-    coasting = [tracks(coasted_s=0.1 * (i % 5)) for i in range(11)]
-    assert looks(opened("adaptive"), coasting) == [0, 5, 10]
+    # What the lane does: the tracks of four frames ago, which coast since the look before that frame.
+    operator = opened("adaptive")
+    looked: list[int] = []
+    history: list[Tracks] = []
+    for index in range(20):
+        feedback = history[index - 4] if index >= 4 else None
+        if operator.process(Packet(make_frame(index), feedback=feedback)).tensor is not None:
+            looked.append(index)
+        history.append(tracks(coasted_s=0.1 * (index - looked[-1])))
+    assert looked == [0, 1, 2, 3, 8, 13, 18]
 
 
 def test_adaptive_looks_sooner_the_faster_a_track_is_for_its_size() -> None:
-    # A quarter of 20 pixels at 25 pixels a second lasts 0.2 s, two frames.
-    assert looks(opened("adaptive"), [tracks(speed=25)] * 7) == [0, 2, 4, 6]
-    assert looks(opened("adaptive"), [tracks(speed=25, side=40)] * 9) == [0, 4, 8]
+    # A quarter of 20 pixels at 30 pixels a second lasts 0.17 s: it is over at the second frame.
+    assert looks(opened("adaptive"), [tracks(speed=30)] * 7) == [0, 2, 4, 6]
+    assert looks(opened("adaptive"), [tracks(speed=30, side=40)] * 9) == [0, 4, 8]
 
 
 def test_adaptive_looks_after_a_gap_in_time() -> None:
@@ -104,7 +111,9 @@ def test_the_horizon_without_tracks_is_endless() -> None:
 
 @pytest.mark.parametrize("cadence", [0, -1, True, "often"])
 def test_a_cadence_that_means_nothing_is_refused(cadence: Cadence) -> None:
-    with pytest.raises(ValueError, match=rf"cadence must be every, adaptive or a number of frames from 1, got '?{cadence}"):
+    with pytest.raises(
+        ValueError, match=rf"cadence must be every, adaptive or a number of frames from 1, got '?{cadence}"
+    ):
         Letterbox(size_wh=(32, 32), cadence=cadence)
 
 

@@ -68,7 +68,8 @@ def judge_detections(truth: dict[str, Any], results: list[dict[str, Any]]) -> De
         from pycocotools.cocoeval import COCOeval
     except ImportError:
         raise UsageError("judging detections needs pycocotools: pip install 'vedette[evaluate]'") from None
-    images = {image["id"] for image in truth["images"]}
+    # pycocotools sorts image ids: numbers and names together would not do.
+    images = {image["id"]: number for number, image in enumerate(truth["images"], 1)}
     categories = {category["id"]: category["name"] for category in truth["categories"]}
     known = [r for r in results if r["image_id"] in images and r["category_id"] in categories]
     if not truth["annotations"]:
@@ -82,9 +83,16 @@ def judge_detections(truth: dict[str, Any], results: list[dict[str, Any]]) -> De
     # pycocotools writes its progress to standard output, and fills in `area` and `iscrowd` for results only.
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        coco.dataset = {**truth, "annotations": [_complete(a) for a in truth["annotations"]]}
+        coco.dataset = {
+            "images": [{**image, "id": images[image["id"]]} for image in truth["images"]],
+            "categories": truth["categories"],
+            "annotations": [_complete(a, images[a["image_id"]]) for a in truth["annotations"]],
+        }
         coco.createIndex()
-        judged = coco.loadRes([dict(r) for r in known]) if known else _no_results(COCO, truth)
+        judged = coco.loadRes([{**r, "image_id": images[r["image_id"]]} for r in known]) if known else COCO()
+        if not known:
+            judged.dataset = {**coco.dataset, "annotations": []}
+            judged.createIndex()
         judge = COCOeval(coco, judged, "bbox")
         judge.evaluate()
         judge.accumulate()
@@ -113,16 +121,9 @@ def _per_class(judge: Any, categories: dict[int, str]) -> dict[str, dict[str, fl
     return out
 
 
-def _complete(annotation: dict[str, Any]) -> dict[str, Any]:
+def _complete(annotation: dict[str, Any], image_id: int) -> dict[str, Any]:
     width, height = annotation["bbox"][2:]
-    return {"area": width * height, "iscrowd": 0, **annotation}
-
-
-def _no_results(coco_type: Any, truth: dict[str, Any]) -> Any:
-    empty = coco_type()
-    empty.dataset = {"images": truth["images"], "categories": truth["categories"], "annotations": []}
-    empty.createIndex()
-    return empty
+    return {"area": width * height, "iscrowd": 0, **annotation, "image_id": image_id}
 
 
 def _some(values: Any) -> str:
@@ -140,8 +141,12 @@ def read_truth(path: Path) -> dict[str, Any]:
     missing = [key for key in ("images", "annotations", "categories") if not isinstance(data, dict) or key not in data]
     if missing:
         raise SourceError(f"{path}: not COCO ground truth: no '{missing[0]}'")
+    known = {image["id"] for image in data["images"]}
     for number, annotation in enumerate(data["annotations"]):
-        _check(path, f"annotations[{number}]", annotation, ("id", "image_id", "category_id", "bbox"))
+        at = f"annotations[{number}]"
+        _check(path, at, annotation, ("id", "image_id", "category_id", "bbox"))
+        if annotation["image_id"] not in known:
+            raise SourceError(f"{path}: {at}: no image has the id {annotation['image_id']!r}")
     return dict(data)
 
 
