@@ -7,12 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import VedetteError
 from engine.event import Event
 from engine.redact import redact
-from engine.summary import CameraSummary
+from engine.summary import CameraSummary, Latencies
 
 # Live events beyond this are dropped, the oldest first, and counted: some minutes of a very busy site.
 MAX_WAITING = 100_000
@@ -79,11 +79,11 @@ class Collector:
     def write(self, camera: str, events: list[Event], headers: Mapping[str, str]) -> None:
         """Take the events of one camera; a recording waits here while the driver is behind."""
         with self._changed:
+            while camera in self._recordings and self._num_waiting >= MAX_OF_RECORDINGS and not self._closed:
+                self._changed.wait(1.0)
             self._last[camera] = (events[-1].epoch, events[-1].seq)
             if not self._keep:
                 return
-            while camera in self._recordings and self._num_waiting >= MAX_OF_RECORDINGS and not self._closed:
-                self._changed.wait(1.0)
             self._entries.append((camera, events, headers))
             self._num_waiting += len(events)
             while self._num_waiting > self._max_waiting and self._drop_oldest():
@@ -117,6 +117,13 @@ class Collector:
                 self._dropped += len(events)
                 return True
         return False
+
+
+def without_latencies(counts: Mapping[str, CameraSummary]) -> dict[str, CameraSummary]:
+    """Copy each camera's numbers without the thousands of latency samples, which travel once, at the end."""
+    return {
+        name: replace(camera, events=camera.events.copy(), latency=Latencies()) for name, camera in counts.items()
+    }
 
 
 class LogTail(logging.Handler):

@@ -61,7 +61,7 @@ def run_demo(out: Path, runner: str, max_frames: int | None = None) -> None:
     with RtspServer(SCENES / "clips") as rtsp, EmbeddedBroker() as broker:
         site = _site(rtsp, broker.bootstrap, out)
         if max_frames is None:
-            max_frames = min(clip["frames"] for clip in _manifest()["clips"].values())
+            max_frames = max(scene["frames"] for scene in _manifest()["cameras"].values())
         console.print(f"cameras: {', '.join(str(c.url) for c in site.cameras.values())}")
         console.print(f"events:  {broker.bootstrap}, topic vedette.events\n")
         screen = _Screen(console)
@@ -69,10 +69,10 @@ def run_demo(out: Path, runner: str, max_frames: int | None = None) -> None:
         engine = _Engine(runner, Request(site, max_frames, None, None), stop)
         with screen:
             while engine.running:
-                consumer.poll(0.2)
+                consumer.poll()
             deadline_s = time.monotonic() + DRAIN_S
             while consumer.num_seen < engine.num_events and time.monotonic() < deadline_s and not stop.is_set():
-                consumer.poll(0.2)
+                consumer.poll()
         consumer.close()
     summary = engine.result()
     (out / "events.jsonl").write_text("".join(json.dumps(b) + "\n" for b in consumer.bodies), encoding="utf-8")
@@ -130,8 +130,7 @@ class _Consumer:
     """Any consumer of the topic: keeps the first of each event id."""
 
     def __init__(self, bootstrap: str, screen: _Screen) -> None:
-        self._reader = load_class("kafka_reader")(bootstrap=bootstrap, from_beginning=True)
-        self._reader.open()
+        self._records = load_class("kafka")(bootstrap=bootstrap).read("vedette.events", True)
         self._screen = screen
         self._ids: set[str] = set()
         self.bodies: list[Body] = []
@@ -140,8 +139,11 @@ class _Consumer:
     def num_seen(self) -> int:
         return len(self._ids)
 
-    def poll(self, timeout_s: float) -> None:
-        for body in self._reader.poll(timeout_s):
+    def poll(self) -> None:
+        """Take what has come; returns soon when nothing does."""
+        record = next(self._records)
+        if record is not None:
+            body = json.loads(record.value)
             if body["event_id"] not in self._ids:
                 self._ids.add(body["event_id"])
                 self.bodies.append(body)
@@ -149,7 +151,7 @@ class _Consumer:
         self._screen.refresh()
 
     def close(self) -> None:
-        self._reader.close()
+        self._records.close()
 
 
 class _Screen:

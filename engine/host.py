@@ -139,6 +139,11 @@ class CameraHost:
         return {feed.name: feed.counts for feed in self._feeds}
 
     @property
+    def finished(self) -> frozenset[str]:
+        """Cameras that have ended for good; all their events have been emitted."""
+        return frozenset(feed.name for feed in self._feeds if feed.finished)
+
+    @property
     def errors(self) -> dict[str, VedetteError]:
         """Cameras that cannot be used, with the reason."""
         return {feed.name: feed.connection.error for feed in self._feeds if feed.connection.error is not None}

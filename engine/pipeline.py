@@ -26,7 +26,7 @@ class Step:
     """An operator or composite in its place.
 
     Attributes:
-        name: unique in the pipeline; events carry it as `rule`.
+        name: unique among a camera's steps; events carry it as `rule`.
         operator: configured, never opened; lanes open copies.
         cameras: the cameras that have this step; None means all.
         where: where it was written, for messages, such as `site.yaml: pipeline[3]`.
@@ -36,6 +36,10 @@ class Step:
     operator: Operator | Composite
     cameras: tuple[str, ...] | None = None
     where: str = ""
+
+    def meets(self, other: Step) -> bool:
+        """Say whether a camera has both steps; two cameras may each have a line of one name."""
+        return self.cameras is None or other.cameras is None or not set(self.cameras).isdisjoint(other.cameras)
 
     def applies_to(self, camera: str) -> bool:
         """Say whether a camera has this step."""
@@ -67,9 +71,9 @@ class Pipeline:
                 f"Composite, got {type(operator).__name__}"
             )
         name = name or kind_of(operator)
-        if any(step.name == name for step in self.steps):
-            raise GraphError(f"{where or 'pipeline'}: the step name '{name}' is taken; give one of them a `name:`")
         step = Step(name, operator, None if cameras is None else tuple(cameras), where)
+        if any(other.name == name and other.meets(step) for other in self.steps):
+            raise GraphError(f"{where or 'pipeline'}: the step name '{name}' is taken; give one of them a `name:`")
         return Pipeline(self.name, (*self.steps, step))
 
     @property

@@ -109,13 +109,12 @@ def plan(pipeline: Pipeline, cameras: Iterable[str]) -> ExecutionPlan:
         unknown = [camera for camera in step.cameras or () if camera not in names]
         if unknown:
             raise GraphError(f"{_at(step)}: no camera is called '{unknown[0]}'; cameras: {', '.join(names)}")
-    lanes: dict[tuple[str, ...], LanePlan] = {}
+    lanes: dict[tuple[int, ...], LanePlan] = {}
     planned = {}
     for camera in names:
-        steps = tuple(step for step in pipeline.steps if step.applies_to(camera))
-        key = tuple(step.name for step in steps)
+        key = tuple(number for number, step in enumerate(pipeline.steps) if step.applies_to(camera))
         if key not in lanes:
-            lanes[key] = _plan_lane(_with_objects(_expand(steps)))
+            lanes[key] = _plan_lane(_with_objects(_expand(pipeline.steps[number] for number in key)))
         planned[camera] = lanes[key]
     return ExecutionPlan(pipeline, planned)
 

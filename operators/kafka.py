@@ -7,7 +7,7 @@ consumer may see an event twice (with equal `event_id`), never out of order, and
 memory: what waits when the process dies is gone.
 
 - The broker is away, slow, restarted, or denies writing to the topic: events wait, one sentence is logged, and it is
-  tried again for ever, at most 10 s apart. When `max_queue` events wait, `when_full` says which are dropped.
+  tried again for ever, at most 5 s apart. When `max_queue` events wait, `when_full` says which are dropped.
 - It refuses one event for good (too large): what identifies the event goes to `<topic_prefix>deadletter` with the
   reason, and the events behind it go on.
 
@@ -55,7 +55,7 @@ ROUND_BYTES = 512 * 1024
 BATCH_BYTES = 1024 * 1024  # a round fits into one batch whatever its keys, and that is what keeps the order
 CONNECT_TIMEOUT_S = 5.0
 ACK_TIMEOUT_S = 10.0
-RETRY_MAX_S = 10.0
+RETRY_MAX_S = 5.0
 REMIND_S = 60.0
 
 Compression = Literal["gzip"]
@@ -458,7 +458,7 @@ class _Delivery:
         is_searching = isinstance(failure, _NewProducer) and bool(kept)
         self._round_events = max(1, len(batch) // 2) if is_searching else min(ROUND_EVENTS, self._round_events * 2)
         self._dead_letters.extend(refused)
-        self.outbox.settle(delivered, kept, len(refused))
+        self.outbox.settle(delivered, kept[::-1], len(refused))
         if delivered:
             self._cheer()
         return failure

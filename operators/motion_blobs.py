@@ -1,9 +1,9 @@
 """Find what moves in front of a fixed camera, with no model and no training: background subtraction.
 
 A reduced picture is compared with a learned background. What differs by more than the pixel's own noise is
-foreground, unless it is only darker in the way a shadow is, or the light has changed as a whole. Foreground is cleaned,
-grouped into blobs, and fragments of one object are put together; each blob is a detection of class `object`. Two
-objects that overlap in the picture are one blob.
+foreground, unless it is the same surface in another light: a shadow, a headlight's beam, a cloud over the whole scene.
+Foreground is grouped into blobs, people side by side are cut apart, and each blob is a detection of class `object`. One
+object in front of another is one blob with it.
 
 The background follows slow change, and takes in whatever has stood still for `absorb_s`. Where an object that was
 there from the start goes away it leaves a ghost: a spot whose outline is an edge in the background and none in the
@@ -54,6 +54,10 @@ WARMUP_SAMPLES = 9
 # Darker than this part of its light, a spot is an object. Deep shadows pass as objects; at 0.5 grey cars on a grey
 # road are lost instead (recall on a motorway clip .36 against .70).
 DARKEST_SHADOW = 0.65
+# A patch that correlates so well with the background, where that has a texture of so many grey levels, is background.
+SAME_TEXTURE = 0.92
+MIN_TEXTURE = 4.0
+TEXTURE_WH = (5, 5)
 # When a blob is a group of people: how wide it must be for its height, how high in work pixels, how low the valley
 # between two heads must be, and how wide one person may be.
 MIN_GROUP_ASPECT = 0.5
@@ -188,7 +192,7 @@ class _Background:
         threshold += _brightest(usual) * np.float32(0.6 / 128 * self.min_contrast)
         strength = np.divide(difference, threshold, dtype=np.float32)
         raw = _grown(strength)
-        foreground = _without_shadows(raw, planes, usual)
+        foreground = cv2.bitwise_and(raw, cv2.bitwise_not(_only_lit(raw, planes, usual)))
         return Seen(difference, strength, raw, cast(Pixels, cv2.medianBlur(foreground, 3)))
 
     def learn(self, planes: Pixels, seen: Seen, step_s: float) -> None:
@@ -288,17 +292,39 @@ def _grown(strength: Floats) -> Pixels:
     return _mask(has_core[labels])
 
 
-def _without_shadows(raw: Pixels, planes: Pixels, usual: Pixels) -> Pixels:
-    """Take out pixels that are darker by one factor in all channels."""
-    at = np.flatnonzero(raw)
-    now, background = planes.reshape(3, -1)[:, at].astype(np.float32), usual.reshape(3, -1)[:, at].astype(np.float32)
+def _only_lit(raw: Pixels, planes: Pixels, usual: Pixels) -> Pixels:
+    """Mark foreground that is the background in another light (0 or 255): shadows, and what a lamp shines on."""
+    out = np.zeros_like(raw)
+    x, y, w, h = cv2.boundingRect(raw)
+    if not w:
+        return out
+    window = (slice(y, y + h), slice(x, x + w))
+    chosen = raw[window] > 0
+    lit = _same_texture(planes[1][window], usual[1][window])[chosen] | _shadow(
+        planes[:, *window][:, chosen].astype(np.float32), usual[:, *window][:, chosen].astype(np.float32)
+    )
+    out[window][chosen] = _mask(lit)
+    return out
+
+
+def _shadow(now: Floats, background: Floats) -> NDArray[np.bool_]:
+    """Say which pixels (3, N) are darker by one factor in all channels."""
     light = background.sum(axis=0) + 6
     ratio = (now.sum(axis=0) + 6) / light
     rest = np.abs(now - background * ratio).max(axis=0)
-    shadow = (ratio > DARKEST_SHADOW) & (ratio < 0.97) & (rest < 2 + 0.01 * light)
-    out = raw.copy()
-    out.reshape(-1)[at[shadow]] = 0
-    return out
+    shadow: NDArray[np.bool_] = (ratio > DARKEST_SHADOW) & (ratio < 0.97) & (rest < 2 + 0.01 * light)
+    return shadow
+
+
+def _same_texture(now: Pixels, background: Pixels) -> NDArray[np.bool_]:
+    """Say where the picture repeats the background's texture, brighter or darker: correlation over 5x5 pixels."""
+    a, b = now.astype(np.float32), background.astype(np.float32)
+    mean_a, mean_b = cv2.blur(a, TEXTURE_WH), cv2.blur(b, TEXTURE_WH)
+    var_a, var_b = cv2.blur(a * a, TEXTURE_WH) - mean_a**2, cv2.blur(b * b, TEXTURE_WH) - mean_b**2
+    both = cv2.blur(a * b, TEXTURE_WH) - mean_a * mean_b
+    textured = (var_b > MIN_TEXTURE**2) & (var_a > MIN_TEXTURE**2 / 4)
+    same: NDArray[np.bool_] = textured & (both > 0) & (both**2 > SAME_TEXTURE**2 * var_a * var_b)
+    return same
 
 
 def _mask(chosen: NDArray[np.bool_]) -> Pixels:

@@ -79,9 +79,9 @@ class Track:
         transition[0, 4] = transition[1, 5] = transition[2, 6] = steps
         self.kalman.predict(F=transition, Q=steps * np.diag([1.0, 1.0, 1.0, 1.0, 1e-2, 1e-2, 1e-4]))
         if measured is not None and np.isfinite(measured[0]).all():
-            # What flow measures is the velocity of the centre.
+            # What flow measures is the velocity of the centre. filterpy shapes only measurements for its own H.
             moved, variance = measured[0][0], measured[1][0]
-            self.kalman.update(moved / steps, R=np.diag(variance) / steps**2, H=np.eye(7)[4:6])
+            self.kalman.update(moved[:, None] / steps, R=np.diag(variance) / steps**2, H=np.eye(7)[4:6])
 
     def match(self, detections: Detections, row: int, pts_us: int) -> None:
         """Take in a detection."""

@@ -171,7 +171,9 @@ class Video:
                     decoded = self._step(self._packets)
                 if decoded is None:
                     return
-                yield from decoded
+                # Each picture is let go as soon as the caller has: the decoder then finds its buffer still in the cache.
+                while decoded:
+                    yield decoded.pop(0)
         finally:
             self.close()
 

@@ -20,12 +20,13 @@ Colour = tuple[float, float, float]
 class Part:
     """A piece of one colour: `balls` is (N, 4), x, y, z and radius in metres (radius 0 for a polygon's corners).
 
-    An inlay lies within the part before it: a gleam, a window. It adds nothing to outline, shadow or box.
+    A hull is flat, a round part is a hull that the painter shades. An inlay lies within the part before it, such as a
+    gleam or a window; it adds nothing to outline, shadow or box.
     """
 
     balls: Floats
     bgr: Colour
-    kind: Literal["hull", "polygon", "line"] = "hull"
+    kind: Literal["hull", "round", "polygon", "line"] = "hull"
     inlay: bool = False
 
 
@@ -100,7 +101,7 @@ class Person:
         stride = 0.80 * h
         phase = self.phase + 2 * math.pi * state.travelled_m / stride
         vigour = min(1.0, state.speed / 0.9)
-        return Figure(_body(self, state, view, sun, _walking_joints(h, phase, vigour)))
+        return Figure(_body(self, state, view, _walking_joints(h, phase, vigour)))
 
 
 Joints = dict[str, tuple[float, float, float]]
@@ -138,7 +139,7 @@ def _walking_joints(h: float, phase: float, vigour: float) -> Joints:
     return joints
 
 
-def _body(look: Person, state: State, view: View, sun: Sun, joints: Joints) -> tuple[Part, ...]:
+def _body(look: Person, state: State, view: View, joints: Joints) -> tuple[Part, ...]:
     """Dress the joints; what is farther from the camera is painted first."""
     h = look.height_m
     joints = joints | _dress(look, joints)
@@ -148,7 +149,9 @@ def _body(look: Person, state: State, view: View, sun: Sun, joints: Joints) -> t
     def add(nudge: float, *pieces: tuple[Sequence[str], Sequence[float], Colour]) -> None:
         parts: list[Part] = []
         for names, radii, bgr in pieces:
-            parts += _rounded(np.array([world[name] for name in names]), np.array(radii) * h, bgr, sun)
+            limb = balls(np.array([world[name] for name in names]))
+            limb[:, 3] = np.array(radii) * h
+            parts.append(Part(limb, bgr, "round"))
         x, _, z = np.mean([world[name] for name in pieces[0][0]], 0) - view.eye
         groups.append((math.hypot(x, z) + nudge, parts))
 
@@ -206,17 +209,6 @@ def _dress(look: Person, joints: Joints) -> Joints:
     return dress
 
 
-def _rounded(xyz: Floats, radii: Floats, bgr: Colour, sun: Sun) -> list[Part]:
-    """A body of balls in shade, and inside it two lit cores that lean towards the sun: cheap roundness."""
-    towards = np.array(sun.towards) * 0.38 + np.array((0.0, 0.10, 0.0))
-    parts = []
-    for lean, size, gain in ((0.0, 1.0, 0.70), (0.5, 0.82, 0.86), (1.0, 0.55, 1.06)):
-        core = balls(xyz + radii[:, None] * (towards * lean))
-        core[:, 3] = radii * size
-        parts.append(Part(core, tint(bgr, gain), inlay=lean > 0))
-    return parts
-
-
 # Cyclists ----------------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +224,7 @@ class Cyclist:
 
     def figure(self, state: State, view: View, sun: Sun) -> Figure:
         """The bicycle, the rider on it, and a front lamp."""
-        parts = [*self._bicycle(state), *_body(self.rider, state, view, sun, self._riding_joints(state))]
+        parts = [*self._bicycle(state), *_body(self.rider, state, view, self._riding_joints(state))]
         lamps = (lamp(state, view, (0.75, 0.0, 0.80), 0.05, (215, 240, 255), 1.0),)
         return Figure(tuple(parts), lamps)
 

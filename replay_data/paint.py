@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from figures import Figure, Part, Sun
+from figures import Figure, Part, Sun, balls, tint
 from numpy.typing import NDArray
 from world import SIZE_WH, Floats, View
 
@@ -64,6 +64,20 @@ class Outline:
     width: float = 0.0
 
 
+def _shaded(part: Part, sun: Sun) -> list[Part]:
+    """A round part in shade, and inside it two lit cores that lean towards the sun."""
+    if part.kind != "round":
+        return [part]
+    towards = np.array(sun.towards) * 0.38 + np.array((0.0, 0.10, 0.0))
+    radii = part.balls[:, 3]
+    layers = []
+    for lean, size, gain in ((0.0, 1.0, 0.70), (0.5, 0.82, 0.86), (1.0, 0.55, 1.06)):
+        core = balls(part.balls[:, :3] + radii[:, None] * (towards * lean))
+        core[:, 3] = radii * size
+        layers.append(Part(core, tint(part.bgr, gain), inlay=lean > 0))
+    return layers
+
+
 def outlines(parts: Sequence[Part], view: View) -> list[Outline]:
     """Project parts to pixels, all at once."""
     everything = np.concatenate([part.balls for part in parts])
@@ -74,7 +88,7 @@ def outlines(parts: Sequence[Part], view: View) -> list[Outline]:
         stop = start + len(part.balls)
         xy, r = seen[start:stop, :2], radii[start:stop]
         start = stop
-        if part.kind == "hull":
+        if part.kind in ("hull", "round"):
             rim = (xy[:, None] + _CIRCLE * r[:, None, None]).reshape(-1, 2).astype(np.float32)
             found.append(Outline(part, np.asarray(cv2.convexHull(rim), dtype=np.float64).reshape(-1, 2)))
         else:
@@ -104,13 +118,13 @@ def fill(canvas: NDArray[np.uint8], shapes: Iterable[Outline], offset_xy: Sequen
         colour = shape.part.bgr if bgr is None else bgr
         if shape.part.kind == "line":
             cv2.polylines(canvas, [points], False, colour, max(1, round(shape.width * scale)), cv2.LINE_8, 4)
-        elif shape.part.kind == "hull":
+        elif shape.part.kind in ("hull", "round"):
             cv2.fillConvexPoly(canvas, points, colour, cv2.LINE_8, 4)
         else:
             cv2.fillPoly(canvas, [points], colour, cv2.LINE_8, 4)
 
 
-def paint_figure(frame: Picture, figure: Figure, view: View, gain: Picture | float = 1.0) -> None:
+def paint_figure(frame: Picture, figure: Figure, view: View, sun: Sun, gain: Picture | float = 1.0) -> None:
     """Lay a figure over the frame, in place, with smooth edges; `gain` is the light where it stands."""
     window = _window(extent(figure, view))
     if window is None:
@@ -118,7 +132,7 @@ def paint_figure(frame: Picture, figure: Figure, view: View, gain: Picture | flo
     x1, y1, x2, y2 = window
     canvas = np.zeros(((y2 - y1) * FINE, (x2 - x1) * FINE, 3), np.uint8)
     mask = np.zeros(canvas.shape[:2], np.uint8)
-    shapes = outlines(figure.parts, view)
+    shapes = outlines([layer for part in figure.parts for layer in _shaded(part, sun)], view)
     fill(canvas, shapes, (x1, y1), FINE)
     fill(mask, shapes, (x1, y1), FINE, (255,))
     size = (x2 - x1, y2 - y1)

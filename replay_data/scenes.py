@@ -345,10 +345,10 @@ def dusk() -> Scene:
     return Scene(
         name="dusk",
         view=view,
-        light=Light(Sun((-0.2, 1.0, 0.2), 0.14), (0.50, 0.40, 0.36), 0.008, 4.2, lamps),
+        light=Light(Sun((-0.2, 1.0, 0.2), 0.14), (0.50, 0.40, 0.36), 0.008, 3.8, lamps),
         duration_s=28.0,
         seed=404,
-        crf=26.5,
+        crf=27.5,
         sky=(150, 110, 92),
         ground=(
             Patch(-150, 99, 0, 12.0, grass((58, 96, 80), 7)),

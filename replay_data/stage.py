@@ -31,7 +31,7 @@ class Stage:
         parked = [v.figure(state, scene.view, scene.light.sun) for v, state in scene.parked]
         picture *= 1 - scene.light.sun.shadow * 1.4 * shadow_mask(parked, scene.view, scene.light.sun)[..., None]
         for figure in parked:
-            paint_figure(picture, figure, scene.view)
+            paint_figure(picture, figure, scene.view, scene.light.sun)
         if scene.light.dark:
             picture *= scene.light.at(points)
             for lamp in scene.light.lamps:
@@ -68,7 +68,7 @@ class Stage:
         nexts = [p.depth for p in people[1:]] + [-np.inf]
         for person, next_depth in zip(people, nexts, strict=True):
             gain = light.at(np.array(person.at)) if light.dark else 1.0
-            paint_figure(picture, person.figure, view, gain)
+            paint_figure(picture, person.figure, view, light.sun, gain)
             for depth, mask in self._masks:
                 if person.depth > depth >= next_depth:
                     picture += (self.backdrop - picture) * mask

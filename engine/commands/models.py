@@ -127,8 +127,13 @@ def import_onnx(
     options = ImportOptions(family, _labels(labels), given, name, source, licence)
     bundle = describe_onnx(file, options)
     with tempfile.TemporaryDirectory() as folder:
-        # Some exporters put the weights into other files, which stay behind: the copy must work by itself.
-        run_once(bundle.write(Path(folder) / "copy"), make_backend())
+        try:
+            run_once(bundle.write(Path(folder) / "copy"), make_backend())
+        except BundleError as error:
+            raise BundleError(
+                f"{file}: works only where it is, so it needs files beside it; export it with its weights in one file "
+                f"or in {file.name}.data"
+            ) from error
     bundle = bundle.write(out, force)
     print(f"{out}: {_line(_facts(bundle))}")
 

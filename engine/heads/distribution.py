@@ -16,7 +16,7 @@ class _DistributionHead(Head):
     """Per stride one output (1, cells, classes) of class scores, and one (1, cells, 4 x bins) of side logits."""
 
     strides: ClassVar[tuple[int, ...]]
-    min_confidence = 0.35
+    min_confidence = 0.4
 
     def __init__(self, outputs: Sequence[NDArray[Any]], input_wh: tuple[int, int]) -> None:
         cells = [columns * rows for columns, rows in level_shapes(input_wh, self.strides)]

@@ -20,7 +20,7 @@ class Fastestdet(Head):
     family = "fastestdet"
     layout = "one output (1, 5 + classes, rows, columns) of one stride"
     defaults = InputSpec(size_wh=(352, 352), color="bgr", resize="stretch", std=(255.0, 255.0, 255.0))
-    min_confidence = 0.5
+    min_confidence = 0.6
 
     def __init__(self, outputs: Sequence[NDArray[Any]], input_wh: tuple[int, int]) -> None:
         if len(outputs) != 1 or outputs[0].ndim != 4 or outputs[0].shape[1] < 6:

@@ -47,7 +47,7 @@ def test_a_file_is_shown_over_and_over_with_rising_times(tmp_path: Path) -> None
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     with RtspServer(tmp_path) as server:
         video = Video(server.url("none.mp4"))
-        with pytest.raises(SourceUnavailable, match="the camera has no stream '/none.mp4") as raised:
+        with pytest.raises(SourceUnavailable, match=r"the camera has no stream '/none\.mp4") as raised:
             video.open()
 
     assert raised.value.cause is Cause.NOT_FOUND

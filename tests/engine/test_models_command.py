@@ -117,14 +117,14 @@ def test_import_again_is_fine_and_over_another_bundle_needs_force(tmp_path: Path
 def test_import_takes_weights_that_lie_beside_the_graph(tmp_path: Path, names: Path) -> None:
     model = onnx.load(str(save_yolox(tmp_path / "one.onnx")))
     file = tmp_path / "two.onnx"
-    external: dict[str, Any] = {"save_as_external_data": True, "size_threshold": 100}
+    external: dict[str, Any] = {"save_as_external_data": True, "size_threshold": 75}
     onnx.save_model(model, str(file), location="two.onnx.data", **external)
     run("import", file, "--family", "yolox", "--labels", names, "--out", tmp_path / "out")
     assert sorted(Bundle.load(tmp_path / "out").manifest.files) == ["onnx", "onnx_data"]
 
     model = onnx.load(str(tmp_path / "one.onnx"))
     onnx.save_model(model, str(tmp_path / "odd.onnx"), location="weights.bin", **external)
-    with pytest.raises(BundleError, match=r"odd.onnx: ONNX Runtime cannot load it"):
+    with pytest.raises(BundleError, match=r"odd.onnx: works only where it is.* its weights .* odd.onnx.data"):
         run("import", tmp_path / "odd.onnx", "--family", "yolox", "--labels", names, "--out", tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
 

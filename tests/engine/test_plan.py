@@ -135,6 +135,14 @@ def test_a_step_must_be_a_dataclass_operator_with_a_name_of_its_own() -> None:
         Pipeline().then(Boxes()).then(Boxes())
 
 
+def test_two_cameras_may_each_have_a_step_of_one_name() -> None:
+    pipeline = Pipeline().then(Model("a"), name="m", cameras=["x"]).then(Model("b"), name="m", cameras=["y"])
+    lanes = plan(pipeline, ["x", "y"]).lanes
+    assert [lane.segments[0].steps[0].operator for lane in lanes.values()] == [Model("a"), Model("b")]
+    with pytest.raises(GraphError, match="the step name 'm' is taken"):
+        pipeline.then(Model("c"), name="m")
+
+
 def test_the_digest_changes_with_what_a_pipeline_does_and_not_with_its_name() -> None:
     assert Pipeline("x").then(Model("a")).digest == Pipeline("y").then(Model("a")).digest
     assert Pipeline().then(Model("a")).digest != Pipeline().then(Model("b")).digest

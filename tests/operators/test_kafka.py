@@ -421,9 +421,11 @@ def test_nothing_is_lost_when_the_broker_is_away_at_the_start(fragile_apache: Ap
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("ack_timeout_s", [10.0, 0.5], ids=["its client reconnects", "its client is replaced"])
 def test_nothing_is_lost_or_reordered_when_the_broker_is_killed_under_traffic(
-    fragile_apache: Apache, prefix: str
+    fragile_apache: Apache, prefix: str, monkeypatch: pytest.MonkeyPatch, ack_timeout_s: float
 ) -> None:
+    monkeypatch.setattr("operators.kafka.ACK_TIMEOUT_S", ack_timeout_s)
     fragile_apache.start()
     sink = Kafka(fragile_apache.bootstrap, topic_prefix=prefix)
     stopping = threading.Event()
@@ -431,10 +433,10 @@ def test_nothing_is_lost_or_reordered_when_the_broker_is_killed_under_traffic(
 
     def write_steadily() -> None:
         nonlocal written
-        while not stopping.wait(0.005):
-            written += 1
-            for camera in ("a", "b", "c"):
-                sink.write([make_event(camera, written)], {})
+        while not stopping.wait(0.02):
+            for camera in "abc":
+                sink.write([make_event(camera, seq) for seq in range(written + 1, written + 6)], {})
+            written += 5
 
     with opened(sink):
         writer = threading.Thread(target=write_steadily)

@@ -10,16 +10,18 @@ from operators.sort import Sort
 from tests.walks import Seen, centres, follow, ids, make_packets, random_packets
 
 
-def test_re_update_takes_the_velocity_of_the_stretch_in_which_an_object_was_lost() -> None:
-    # It walks at 3 pixels a frame, stands still unseen, and is found where it was last seen.
-    frames: list[list[Seen]] = [[Seen(50 + 3 * k)] for k in range(8)] + [[] for _ in range(4)] + [[Seen(73)]]
+def test_re_update_leaves_a_found_track_as_if_it_had_been_seen_on_a_straight_line() -> None:
+    walk = [[Seen(50 + 2 * k)] for k in range(8)]
+    lost: list[list[Seen]] = [[] for _ in range(4)]
+    found = [[Seen(69, 105)]]
+    straight = [[Seen(64 + k, 100 + k)] for k in (1, 2, 3, 4)]
 
-    plain = follow(Sort(), make_packets(frames))[-1]
-    mended = follow(OcSort(), make_packets(frames))[-1]
+    mended = follow(OcSort(), make_packets(walk + lost + found))[-1]
+    seen = follow(Sort(), make_packets(walk + straight + found))[-1]
 
-    assert ids(plain) == ids(mended) == [1]
-    assert plain.velocity[0, 0] > 10
-    assert abs(mended.velocity[0, 0]) < 8
+    assert ids(mended) == ids(seen) == [1]
+    assert np.allclose(mended.xyxy, seen.xyxy, atol=1e-3)
+    assert np.allclose(mended.velocity, seen.velocity, atol=1e-3)
 
 
 def test_recovery_finds_an_object_where_it_was_last_seen() -> None:
@@ -30,14 +32,15 @@ def test_recovery_finds_an_object_where_it_was_last_seen() -> None:
     assert ids(follow(OcSort(), make_packets(frames))[-1]) == [1]
 
 
-def test_momentum_prefers_the_detection_straight_on() -> None:
+@pytest.mark.parametrize(("momentum", "expected_y"), [(0.0, 107), (0.2, 100)])
+def test_momentum_prefers_the_detection_straight_on(momentum: float, expected_y: float) -> None:
     walk = [[Seen(50 + 4 * k)] for k in range(8)]
-    # Both overlap the predicted box equally: one ahead of it, one behind.
-    fork = [[Seen(82 - 5), Seen(82 + 5)]]
+    # It is expected at 82. The one below overlaps a little better, the other one lies straight on.
+    fork = [[Seen(82, 107.5), Seen(86, 100)]]
 
-    tracks = follow(OcSort(momentum=0.2), make_packets(walk + fork))
+    tracks = follow(OcSort(momentum=momentum), make_packets(walk + fork))
 
-    assert centres(tracks[-1])[0, 0] > 82
+    assert centres(tracks[-1])[0, 1] == pytest.approx(expected_y, abs=3)
 
 
 def test_without_what_it_adds_it_is_sort() -> None:

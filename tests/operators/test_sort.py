@@ -41,7 +41,7 @@ def test_agrees_with_the_reference_on_random_walks(seed: int) -> None:
     assert assert_same(random_packets(seed)) > 12
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10_000),
     num_objects=st.integers(0, 20),

@@ -94,9 +94,7 @@ def test_a_camera_shows_every_picture_in_order_and_on_and_on(
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_no_picture_that_lost_something_passes_for_whole(
-    clip: Path, whole: list[Pixels], transport: Transport
-) -> None:
+def test_no_picture_that_lost_something_passes_for_whole(clip: Path, whole: list[Pixels], transport: Transport) -> None:
     with GstServer({"cam": clip}, fps=100, loss=0.02) as lossy:
         frames = take(connect(lossy.url("cam"), transport), 250)
 

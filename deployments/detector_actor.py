@@ -1,0 +1,255 @@
+"""A shared segment in actors of its own, and the client that stands in for it in a camera host.
+
+What travels is what the operator reads, such as the letterboxed tensor, and what it writes, such as detections:
+never the picture.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+
+from deployments.cluster import get
+from deployments.shipment import Shipment
+from engine.errors import OperatorError, VedetteError
+from engine.lane import Request, copy_step
+from engine.operator import BatchOperator
+from engine.packet import Packet
+from engine.picture import Picture
+from engine.plan import Segment, batch_operator
+
+logger = logging.getLogger(__name__)
+
+# Requests of one host that travel in one call, and how long the first of them waits for the others.
+CALL_SIZE = 8
+CALL_WAIT_S = 0.002
+# Calls of one host on their way at a time: while one is answered the next is being made.
+NUM_CALLS = 4
+# A detector that has not answered by then is asked once more; after that the frame goes on without it.
+ANSWER_S = 10.0
+# On a GPU a batch costs little more than one picture; on a core a batch only makes the first wait for the last.
+GPU_BATCH = 8
+
+WARN_EVERY_S = 10.0
+
+Done = Callable[[Packet | None], None]
+Answer = dict[str, Any] | str
+
+
+class AbsentPicture(Picture):
+    """Stands for a picture that stayed behind: it has a size and no pixels."""
+
+    __slots__ = ("_camera",)
+
+    def __init__(self, size_wh: tuple[int, int], camera: str) -> None:
+        self.size_wh, self._camera = size_wh, camera
+        self.pixel_format, self.full_range = "gray", False
+
+    def __reduce__(self) -> Any:
+        return AbsentPicture, (self.size_wh, self._camera)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "planes":
+            raise OperatorError(
+                f"camera '{self._camera}': pictures do not travel to an operator with place: actor; let it read "
+                "'tensor', or use place: local"
+            )
+        raise AttributeError(name)
+
+
+def strip(packet: Packet, operator: BatchOperator) -> Packet:
+    """Give what travels: where the packet stands in its camera's time, and the fields that the operator reads."""
+    frame = packet.frame
+    bare = replace(frame, picture=AbsentPicture(frame.size_wh, frame.camera), motion_vectors=None)
+    fields = {name: getattr(packet, name) for name in operator.reads if name not in ("frame", "events")}
+    return Packet(frame=bare, **fields)
+
+
+def extract(packet: Packet, operator: BatchOperator) -> dict[str, Any]:
+    """Give what travels back: the fields that the operator writes, and its events."""
+    fields = {name: getattr(packet, name) for name in operator.writes if name not in ("frame", "events")}
+    return {**fields, "events": packet.events}
+
+
+def merge(packet: Packet, answer: dict[str, Any]) -> Packet:
+    """Put an answer into the packet that stayed."""
+    fields = dict(answer)
+    return packet.emit(*fields.pop("events")).replace(**fields)
+
+
+@dataclass
+class _Job:
+    packet: Packet
+    answer: Future[Answer]
+
+
+class _DetectorActor:
+    """Runs one shared segment for many camera hosts. Batches form by themselves while the operator is busy.
+
+    Args:
+        shipment: holds the segment.
+        num_threads: copies of the operator, one a thread.
+        max_batch: packets given to the operator at once.
+    """
+
+    def __init__(self, shipment: Shipment, num_threads: int, max_batch: int) -> None:
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._max_batch = max_batch
+        self._error: VedetteError | None = None
+        # Ray repeats the constructor when it restarts an actor, and nothing else: so all is opened here.
+        try:
+            segment: Segment = shipment.unpack()
+            for number in range(num_threads):
+                step = copy_step(segment.steps[0])
+                step.operator.open()
+                operator = batch_operator(Segment("shared", (step,), ""))
+                threading.Thread(target=self._run, args=(operator,), name=f"detect-{number}", daemon=True).start()
+        except VedetteError as error:
+            self._error = error
+
+    def where(self) -> tuple[int, str]:
+        """Give process id and node.
+
+        Raises:
+            VedetteError: the operator could not be opened.
+        """
+        if self._error is not None:
+            raise self._error
+        return os.getpid(), socket.gethostname()
+
+    @ray.method(concurrency_group="infer")
+    def infer(self, packets: list[Packet]) -> list[Answer]:
+        """Give an answer for each packet: the fields written, or a text that says why there are none."""
+        self.where()
+        jobs = [_Job(packet, Future()) for packet in packets]
+        for job in jobs:
+            self._jobs.put(job)
+        return [job.answer.result() for job in jobs]
+
+    def _run(self, operator: BatchOperator) -> None:
+        while True:
+            jobs = [self._jobs.get()]
+            while len(jobs) < self._max_batch and not self._jobs.empty():
+                try:
+                    jobs.append(self._jobs.get_nowait())
+                except queue.Empty:
+                    break
+            self._answer(operator, jobs)
+
+    def _answer(self, operator: BatchOperator, jobs: list[_Job]) -> None:
+        try:
+            replies = operator.process_batch([job.packet for job in jobs])
+            answers: Sequence[Answer] = [extract(reply, operator) for reply in replies]
+            if len(answers) != len(jobs):
+                raise OperatorError(f"process_batch gave {len(answers)} packets for {len(jobs)}")
+        except Exception as error:
+            if len(jobs) > 1:
+                # One packet must not spoil the others.
+                for job in jobs:
+                    self._answer(operator, [job])
+                return
+            answers = [f"{type(error).__name__}: {error}"]
+        for job, answer in zip(jobs, answers, strict=True):
+            job.answer.set_result(answer)
+
+
+DetectorActor = ray.remote(
+    max_restarts=-1, max_task_retries=0, concurrency_groups={"infer": 32}
+)(_DetectorActor)  # fmt: skip
+
+
+class RemoteDetector:
+    """Sends packets to detector actors and gives back what they found: one retry, then None.
+
+    Args:
+        segment: the shared segment.
+        actors: that run it; they take turns.
+        answer_s: time limit of a call.
+    """
+
+    def __init__(self, segment: Segment, actors: Sequence[Any], answer_s: float = ANSWER_S) -> None:
+        self._name = segment.steps[0].name
+        self._operator = batch_operator(segment)
+        self._turns = itertools.cycle(actors)
+        self._answer_s = answer_s
+        self._waiting: deque[tuple[Request, Done]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._warned_at_s = -WARN_EVERY_S
+        for number in range(NUM_CALLS):
+            threading.Thread(target=self._run, name=f"{self._name}-{number}", daemon=True).start()
+
+    def submit(self, request: Request, done: Done) -> None:
+        """See RemoteSegment."""
+        with self._changed:
+            self._waiting.append((request, done))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """See RemoteSegment; what still waits is not answered any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while batch := self._gather():
+            packets = [request.packet for request, _ in batch]
+            for (_, done), packet, answer in zip(batch, packets, self._ask(packets), strict=True):
+                try:
+                    done(None if answer is None else merge(packet, answer))
+                except Exception:
+                    logger.exception("camera '%s': the answer of step '%s' was lost", packet.frame.camera, self._name)
+
+    def _gather(self) -> list[tuple[Request, Done]]:
+        """Wait for a request, and a moment for more; none means the end."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return []
+            batch = [self._waiting.popleft()]
+            until_s = time.monotonic() + CALL_WAIT_S
+            while len(batch) < CALL_SIZE and (left_s := until_s - time.monotonic()) > 0:
+                if self._waiting:
+                    batch.append(self._waiting.popleft())
+                else:
+                    self._changed.wait(left_s)
+            return batch
+
+    def _ask(self, packets: list[Packet]) -> list[dict[str, Any] | None]:
+        out: list[dict[str, Any] | None] = [None] * len(packets)
+        left = list(range(len(packets)))
+        bare = [strip(packet, self._operator) for packet in packets]
+        for attempt in (1, 2):
+            try:
+                ref = next(self._turns).infer.remote([bare[i] for i in left])
+                answers = get(ref, self._answer_s, f"step '{self._name}'")
+            except VedetteError as error:
+                answers = [str(error)] * len(left)
+            for i, answer in zip(left, answers, strict=True):
+                if isinstance(answer, str):
+                    self._warn(f"camera '{packets[i].frame.camera}': step '{self._name}' failed at frame "
+                               f"{packets[i].frame.index} (attempt {attempt} of 2): {answer}")  # fmt: skip
+                else:
+                    out[i] = answer
+            left = [i for i in left if out[i] is None]
+            if not left:
+                break
+        return out
+
+    def _warn(self, text: str) -> None:
+        if time.monotonic() - self._warned_at_s >= WARN_EVERY_S:
+            self._warned_at_s = time.monotonic()
+            logger.warning("%s", text)
