@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -97,4 +97,5 @@ class _CameraActor:
         return batch
 
 
-CameraActor = ray.remote(max_restarts=0, concurrency_groups={"fetch": 1, "control": 1})(_CameraActor)
+# Ray's types do not know concurrency groups.
+CameraActor: Any = cast(Any, ray.remote)(max_restarts=0, concurrency_groups={"fetch": 1, "control": 1})(_CameraActor)

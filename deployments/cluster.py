@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from engine.errors import ClusterError, VedetteError
 from engine.redact import redact
@@ -145,18 +145,42 @@ def available() -> str:
     import ray
 
     try:
-        left, total = ray.available_resources(), ray.cluster_resources()
+        left, total = cast(Any, ray.available_resources)(), cast(Any, ray.cluster_resources)()
     except Exception as error:
         return f"available: unknown, the cluster does not answer ({type(error).__name__})"
     names = sorted({"CPU", "GPU", *(n for n in total if not re.match(r"node:|memory|object_store_memory", n))})
     return "available: " + ", ".join(f"{round(left.get(n, 0.0), 2):g} of {total.get(n, 0.0):g} {n}" for n in names)
 
 
+def wanted_resources(num_gpus: float) -> dict[str, float]:
+    """Give what an actor reserves."""
+    return {"CPU": ACTOR_CPUS, **({"GPU": num_gpus} if num_gpus else {})}
+
+
+def actor_options(wanted: Mapping[str, float]) -> dict[str, Any]:
+    """Give Ray's options for an actor that reserves this, and that may run on any node."""
+    return {"num_cpus": wanted["CPU"], "num_gpus": wanted.get("GPU", 0), "scheduling_strategy": "SPREAD"}
+
+
 def num_cores() -> int:
     """Cores of the whole cluster, at least 1."""
     import ray
 
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return max(1, int(cast(Any, ray.cluster_resources)().get("CPU", 1)))
+
+
+def num_nodes() -> int:
+    """Nodes that are up."""
+    import ray
+
+    return sum(node["Alive"] for node in cast(Any, ray.nodes)())
+
+
+def num_free_gpus() -> int:
+    """Whole GPUs that nobody has reserved."""
+    import ray
+
+    return int(cast(Any, ray.available_resources)().get("GPU", 0))
 
 
 def _start() -> str:
@@ -229,7 +253,9 @@ def _why_not_joined(error: BaseException) -> str:
         return "no cluster runs on this machine; leave the option out and Vedette starts one"
     if "Version mismatch" in text:
         return f"the cluster runs another version: {_first_line(error)}"
-    return f"no Ray cluster answers there ({_first_line(error)}); run Vedette on one of its nodes, or use ray://host:port"
+    return (
+        f"no Ray cluster answers there ({_first_line(error)}); run Vedette on one of its nodes, or use ray://host:port"
+    )
 
 
 def _import_ray() -> Any:

@@ -121,9 +121,7 @@ class Collector:
 
 def without_latencies(counts: Mapping[str, CameraSummary]) -> dict[str, CameraSummary]:
     """Copy each camera's numbers without the thousands of latency samples, which travel once, at the end."""
-    return {
-        name: replace(camera, events=camera.events.copy(), latency=Latencies()) for name, camera in counts.items()
-    }
+    return {name: replace(camera, events=camera.events.copy(), latency=Latencies()) for name, camera in counts.items()}
 
 
 class LogTail(logging.Handler):

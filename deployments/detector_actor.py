@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -120,19 +120,22 @@ class _DetectorActor:
             self._error = error
 
     def where(self) -> tuple[int, str]:
-        """Give process id and node.
+        """Give process id and node."""
+        return os.getpid(), socket.gethostname()
+
+    def ready(self) -> None:
+        """Say nothing if all is well.
 
         Raises:
             VedetteError: the operator could not be opened.
         """
         if self._error is not None:
             raise self._error
-        return os.getpid(), socket.gethostname()
 
     @ray.method(concurrency_group="infer")
     def infer(self, packets: list[Packet]) -> list[Answer]:
         """Give an answer for each packet: the fields written, or a text that says why there are none."""
-        self.where()
+        self.ready()
         jobs = [_Job(packet, Future()) for packet in packets]
         for job in jobs:
             self._jobs.put(job)
@@ -165,7 +168,8 @@ class _DetectorActor:
             job.answer.set_result(answer)
 
 
-DetectorActor = ray.remote(
+# Ray's types do not know concurrency groups.
+DetectorActor: Any = cast(Any, ray.remote)(
     max_restarts=-1, max_task_retries=0, concurrency_groups={"infer": 32}
 )(_DetectorActor)  # fmt: skip
 

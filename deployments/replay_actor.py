@@ -8,7 +8,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -83,4 +83,5 @@ class _ReplayActor:
         self._frames[camera] += 1
 
 
-ReplayActor: Any = ray.remote(max_restarts=0, concurrency_groups={"run": 1})(_ReplayActor)
+# Ray's types do not know concurrency groups.
+ReplayActor: Any = cast(Any, ray.remote)(max_restarts=0, concurrency_groups={"run": 1})(_ReplayActor)

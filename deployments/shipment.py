@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +79,7 @@ class HostSpec:
     log_level: int = 30
 
 
-def only(planned: ExecutionPlan, cameras: Mapping[str, Camera]) -> ExecutionPlan:
+def only(planned: ExecutionPlan, cameras: Iterable[str]) -> ExecutionPlan:
     """Give the plan of some cameras."""
     return dataclasses.replace(planned, lanes={name: planned.lanes[name] for name in cameras})
 

@@ -53,9 +53,7 @@ class RemoteSegment(Protocol):
 class _Feed:
     """One camera in the host: its connection, its mailbox and its lane."""
 
-    def __init__(
-        self, name: str, camera: Camera, plan: LanePlan, site: str, previous: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, name: str, camera: Camera, plan: LanePlan, site: str, previous: tuple[int, int] | None) -> None:
         self.name = name
         self.camera = camera
         self.counts = CameraSummary()

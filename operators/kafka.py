@@ -458,7 +458,7 @@ class _Delivery:
         is_searching = isinstance(failure, _NewProducer) and bool(kept)
         self._round_events = max(1, len(batch) // 2) if is_searching else min(ROUND_EVENTS, self._round_events * 2)
         self._dead_letters.extend(refused)
-        self.outbox.settle(delivered, kept[::-1], len(refused))
+        self.outbox.settle(delivered, kept, len(refused))
         if delivered:
             self._cheer()
         return failure

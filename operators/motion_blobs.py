@@ -378,7 +378,7 @@ def _with_legs(box: Box, raw: Pixels) -> Box:
     if x2 - x1 > MAX_TORSO_ASPECT * (y2 - y1):
         return box
     lowest = min(raw.shape[0], y1 + round((x2 - x1) / MIN_PERSON_ASPECT))
-    below = raw[y2:lowest, x1:x2].any(axis=1)
+    below: NDArray[np.bool_] = np.any(raw[y2:lowest, x1:x2] > 0, axis=1)
     gap = np.flatnonzero(~below)
     return x1, y1, x2, y2 + (int(gap[0]) if len(gap) else len(below))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -162,7 +163,7 @@ def test_boxes_lie_in_the_frame_and_every_id_is_one_object(camera: str) -> None:
     tracks: dict[float, list[dict[str, float]]] = {}
     for row in rows:
         tracks.setdefault(row["id"], []).append(row)
-    assert list(sorted(tracks)) == list(range(1, len(tracks) + 1))
+    assert sorted(tracks) == list(range(1, len(tracks) + 1))
     for track in tracks.values():
         frames = [row["frame"] for row in track]
         assert frames == list(range(int(frames[0]), int(frames[-1]) + 1))
@@ -234,7 +235,7 @@ def test_who_leaves_the_scene_inside_a_zone_has_exited(room: Any) -> None:
     scenes, truth = importlib.import_module("scenes"), importlib.import_module("truth")
     scene = room.SCENES["gate"]()
     below = scenes.Zone("below", ((0.0, 0.7), (1.0, 0.7), (1.0, 2.0), (0.0, 2.0)), 5.0)
-    play = room.Play(scenes.replace(scene, zones=(below,), lines=(), actors=scene.actors[:2]))
+    play = room.Play(dataclasses.replace(scene, zones=(below,), lines=(), actors=scene.actors[:2]))
     told = [(e["type"], e["object"]["track_id"]) for e in truth.events(play)]
     assert told == [("zone.entered", 1), ("zone.exited", 1), ("zone.entered", 2), ("zone.exited", 2)]
     assert truth.events(play)[0]["pts_s"] == 0.0

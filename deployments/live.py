@@ -1,0 +1,122 @@
+"""A live run on Ray: detectors, camera hosts and their supervision, and the sinks of the driver."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from deployments.camera_actor import CameraActor
+from deployments.cluster import Limits, actor_options, get, num_cores, num_free_gpus, num_nodes, wanted_resources
+from deployments.detector_actor import GPU_BATCH, DetectorActor
+from deployments.groups import Group, divide
+from deployments.shipment import HostSpec, Shipment, gpus_of, load_sources, only
+from deployments.supervisor import Supervisor, add_counts
+from engine.local import FLUSH_S, Result, RunRequest
+from engine.plan import ExecutionPlan, Segment, batch_operator
+from engine.progress import FrameProgress
+from engine.sinks import SinkSet
+from engine.summary import RunMeter, Summary
+
+logger = logging.getLogger(__name__)
+
+STEP_S = 0.2
+
+
+class LiveRun:
+    """Runs a site once, on the cluster that this process is connected to.
+
+    Args:
+        request: what to run.
+        planned: its plan.
+        limits: how long to wait for what.
+    """
+
+    def __init__(self, request: RunRequest, planned: ExecutionPlan, limits: Limits) -> None:
+        self._request = request
+        self._site = request.site
+        self._plan = planned
+        self._limits = limits
+        self._cores = num_cores()
+        self._central = tuple(sink for sink in self._site.sinks if sink.central)
+        self._beside = tuple(sink for sink in self._site.sinks if not sink.central)
+        self._detectors: dict[str, list[Any]] = {}
+
+    def run(self, stop: threading.Event) -> Result:
+        """Run until every camera has ended or `stop` is set."""
+        meter = RunMeter()
+        cameras = self._site.cameras
+        load_sources(cameras)
+        sinks = SinkSet(self._central)
+        with FrameProgress("run", dict.fromkeys(cameras)) as progress:
+            supervisor = Supervisor(
+                cameras, self._make_host, self._wanted, sinks.write, progress.frame, self._limits
+            )  # fmt: skip
+            sinks.open()
+            try:
+                self._start_detectors()
+                supervisor.start(divide(list(cameras), self._request.workers or self._cores, self._cores))
+                while not stop.is_set() and not supervisor.done:
+                    supervisor.step(STEP_S)
+            finally:
+                try:
+                    supervisor.stop(FLUSH_S)
+                finally:
+                    self._kill_detectors()
+                    delivered = sinks.finish(FLUSH_S)
+        for name, counts in supervisor.sinks.items():
+            delivered[name] = add_counts(delivered.get(name, {}), counts)
+        if supervisor.dropped:
+            logger.warning("%d events were dropped: the sinks of this process did not keep up", supervisor.dropped)
+        wall_s, cpu_s, peak_rss_mb = meter.read()
+        cpu_s, peak_rss_mb = cpu_s + supervisor.cpu_s, peak_rss_mb + supervisor.peak_rss_mb
+        return Summary(supervisor.counts, wall_s, cpu_s, peak_rss_mb, delivered), supervisor.errors
+
+    def _make_host(self, name: str, group: Group, previous: Mapping[str, tuple[int, int]]) -> Any:
+        cameras = {camera: self._site.cameras[camera] for camera in group.cameras}
+        spec = HostSpec(
+            name=name,
+            site=self._site.name,
+            cameras=cameras,
+            plan=only(self._plan, cameras),
+            sinks=self._beside,
+            keep_events=bool(self._central),
+            num_workers=group.workers,
+            max_frames=self._request.max_frames,
+            headers={"pipeline": f"{self._plan.pipeline.name}@{self._plan.pipeline.digest}"},
+            previous=previous,
+            log_level=logging.getLogger().getEffectiveLevel(),
+        )
+        return CameraActor.options(**actor_options(self._wanted(group))).remote(Shipment.of(spec), self._detectors)
+
+    def _wanted(self, group: Group) -> dict[str, float]:
+        return wanted_resources(gpus_of(only(self._plan, group.cameras), with_actors=False))
+
+    def _start_detectors(self) -> None:
+        """Make the actors of shared segments that ask for it: one a free GPU, or one a node where none is needed."""
+        segments = {key: s for key, s in self._plan.shared.items() if s.place == "actor"}
+        for key, segment in segments.items():
+            num_gpus = batch_operator(segment).num_gpus
+            copies = num_free_gpus() if num_gpus else num_nodes()
+            self._detectors[key] = [self._make_detector(segment, num_gpus) for _ in range(max(1, copies))]
+        for key, actors in self._detectors.items():
+            name = f"detector '{segments[key].steps[0].name}'"
+            wanted = wanted_resources(batch_operator(segments[key]).num_gpus)
+            for actor in actors:
+                get(actor.where.remote(), self._limits.place_s, name, wanted)
+                get(actor.ready.remote(), self._limits.open_s, f"{name}: opening its model")
+
+    def _make_detector(self, segment: Segment, num_gpus: float) -> Any:
+        # A GPU takes batches, a core takes one picture at a time on each of its threads.
+        threads = 1 if num_gpus else max(1, self._cores // num_nodes())
+        options = actor_options(wanted_resources(num_gpus))
+        return DetectorActor.options(**options).remote(Shipment.of(segment), threads, GPU_BATCH if num_gpus else 1)
+
+    def _kill_detectors(self) -> None:
+        for actor in (actor for actors in self._detectors.values() for actor in actors):
+            with contextlib.suppress(Exception):
+                ray.kill(actor)

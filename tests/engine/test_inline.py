@@ -1,0 +1,99 @@
+"""The inline runner: cameras merged by stream time, the same bytes on every run and in every runner."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.commands.run import Request
+from engine.errors import GraphError, SinkError
+from engine.local import run_live, run_replay
+from engine.replay import Stopped, check_delivered, replay
+from engine.site import Site, name_sources
+from operators import Jsonl
+from tests.clips import square_frames, write_clip
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("clips")
+    return [
+        str(write_clip(folder / f"{name}.mp4", square_frames(count, seed=seed), fps=fps))
+        for seed, (name, count, fps) in enumerate([("a", 60, 10), ("b", 90, 25), ("c", 45, 7)])
+    ]
+
+
+def site_of(clips: list[str], log: Path) -> Site:
+    return Site.of_sources(clips, events=log)
+
+
+def test_replays_give_the_same_bytes_on_every_run_in_merged_order(clips: list[str], tmp_path: Path) -> None:
+    logs = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for log in logs:
+        _, errors = replay(site_of(clips, log))
+        assert errors == {}
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+    assert len(logs[0].read_bytes().splitlines()) > 9
+
+
+def test_the_order_of_the_sources_does_not_matter(clips: list[str], tmp_path: Path) -> None:
+    replay(site_of(clips, tmp_path / "1.jsonl"))
+    replay(site_of(clips[::-1], tmp_path / "2.jsonl"))
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+
+
+def test_a_live_run_over_recordings_says_the_same_as_a_replay(clips: list[str], tmp_path: Path) -> None:
+    replay(site_of(clips, tmp_path / "replay.jsonl"))
+    summary, _ = run_live(Request(site_of(clips, tmp_path / "live.jsonl"), None, None, 3), threading.Event())
+
+    assert summary.total().frames_dropped == 0
+    assert sorted((tmp_path / "live.jsonl").read_text().splitlines()) == sorted(
+        (tmp_path / "replay.jsonl").read_text().splitlines()
+    )
+
+
+def test_every_camera_stops_after_its_frames(clips: list[str], tmp_path: Path) -> None:
+    summary, _ = replay(site_of(clips, tmp_path / "e.jsonl"), max_frames=20)
+    assert {name: c.frames_analysed for name, c in summary.cameras.items()} == {"a": 20, "b": 20, "c": 20}
+
+
+def test_a_replay_can_be_stopped_early_and_ends_cleanly(clips: list[str], tmp_path: Path) -> None:
+    def on_frame(camera: str) -> None:
+        raise Stopped
+
+    summary, errors = replay(site_of(clips, tmp_path / "e.jsonl"), on_frame=on_frame)
+    assert errors == {}
+    assert summary.total().frames_analysed <= 3
+
+
+def test_stop_ends_a_replay_from_another_thread(clips: list[str], tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    summary, _ = run_replay(Request(site_of(clips, tmp_path / "e.jsonl"), None, None, None), stop)
+    assert summary.total().frames_analysed <= 3
+
+
+def test_events_that_were_not_delivered_fail_a_replay() -> None:
+    with pytest.raises(SinkError, match="kafka: 3 events were not delivered"):
+        check_delivered({"jsonl": {"undelivered": 0}, "kafka": {"undelivered": 3}})
+
+
+def test_a_pipeline_runs_from_python_in_one_line(clips: list[str], tmp_path: Path) -> None:
+    from engine.pipeline import Pipeline
+    from operators import LineCount, MotionBlobs, Sort
+
+    line = ((0.5, 0.05), (0.5, 0.95))
+    log = tmp_path / "e.jsonl"
+    summary = Pipeline("gate").then(MotionBlobs()).then(Sort()).then(LineCount(line=line)).run(clips[1], events=log)
+
+    assert summary.total().frames_analysed == 90
+    assert log.read_text().count('"line.crossed"') >= 1
+    with pytest.raises(GraphError, match="put a tracker"):
+        Pipeline("gate").then(MotionBlobs()).then(LineCount(line=line)).run(clips[1])
+
+
+def test_sources_are_named_after_file_or_host_and_path() -> None:
+    cameras = name_sources(["rtsp://u:p@10.0.0.5:554/live/1", "rtsp://10.0.0.5:554/live/1", __file__, __file__])
+    assert list(cameras) == ["10_0_0_5-live-1", "10_0_0_5-live-1-2", "test_inline", "test_inline-2"]
