@@ -183,13 +183,18 @@ def num_free_gpus() -> int:
     return int(cast(Any, ray.available_resources)().get("GPU", 0))
 
 
-def _start() -> str:
+def local_environment() -> None:
+    """Set what a cluster of our own needs in the environment; has no effect once Ray has been imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Every socket on 127.0.0.1: a cluster that runs what it is sent has no business on the network.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "RAY_AUTH_MODE" not in os.environ:
         # A token of this run's own: left alone, Ray would write one into the home folder.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+
+
+def _start() -> str:
+    local_environment()
     ray = _import_ray()
     # Unix sockets have short names, so their folder must have one too.
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= 30 else "/tmp"

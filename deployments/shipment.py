@@ -11,7 +11,7 @@ import os
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ray import cloudpickle
 
@@ -32,7 +32,7 @@ class Shipment:
     @classmethod
     def of(cls, content: object) -> Shipment:
         """Pack something, classes of a script or notebook included."""
-        return cls(user_modules(), cloudpickle.dumps(content), os.getcwd())  # noqa: PTH109
+        return cls(user_modules(), cast(Any, cloudpickle).dumps(content), os.getcwd())  # noqa: PTH109
 
     def unpack(self) -> Any:
         """Give the content, in a process that may know none of its classes.

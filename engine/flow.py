@@ -128,9 +128,9 @@ def box_flow(
     rows = np.floor(centre[:, 1, None] + extent[:, 1, None] * _GRID)[:, :, None]
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     samples = flow[np.clip(rows, 0, height - 1).astype(np.intp), np.clip(columns, 0, width - 1).astype(np.intp)]
-    moved = _median(samples.reshape(len(boxes), -1, 2), inside.reshape(len(boxes), -1))
-    away = np.abs(samples.reshape(len(boxes), -1, 2) - moved[:, None])
-    spread = _median(away, inside.reshape(len(boxes), -1))
+    samples, inside = samples.reshape(len(boxes), _GRID.size**2, 2), inside.reshape(len(boxes), _GRID.size**2)
+    moved = _median(samples, inside)
+    spread = _median(np.abs(samples - moved[:, None]), inside)
     return moved * scale, ((_ERROR**2) + _DISAGREEMENT * spread**2) * scale**2
 
 

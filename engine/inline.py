@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 from engine.errors import SourceError, VedetteError
 from engine.event import Event
@@ -57,34 +57,37 @@ class InlineRunner:
         Raises:
             VedetteError: a model cannot be opened, or an operator broke its contract.
         """
+        cameras = [self._camera_events(name, camera) for name, camera in self._cameras.items()]
         try:
             for key, segment in self._plan.shared.items():
                 operator = batch_operator(segment)
                 self._shared[key] = operator
                 operator.open()
-            cameras = (self._camera_events(name, camera) for name, camera in self._cameras.items())
             yield from heapq.merge(*cameras, key=lambda event: event.order)
         finally:
+            # One that ended early has not closed its operators and not counted its frames.
+            for events in cameras:
+                events.close()
             for operator in self._shared.values():
                 operator.close()
 
-    def _camera_events(self, name: str, camera: Camera) -> Iterator[Event]:
+    def _camera_events(self, name: str, camera: Camera) -> Generator[Event]:
         plan, counts = self._plan.lanes[name], self.counts[name]
         lane = CameraLane(name, plan, self._site, camera.gap_after_s)
         taps = _open_taps(plan.taps)
         lane.open()
         cause = "ended"
         try:
-            for frame in self._frames(name, camera, counts):
-                progress = lane.admit(frame)
-                yield from self._finish(lane, progress, taps, counts)
-                if self._on_frame is not None:
-                    self._on_frame(name)
-        except SourceError as error:
-            counts.error = str(error)
-            self.errors[name] = error
-            cause = error.cause.value
-        try:
+            try:
+                for frame in self._frames(name, camera, counts):
+                    progress = lane.admit(frame)
+                    yield from self._finish(lane, progress, taps, counts)
+                    if self._on_frame is not None:
+                        self._on_frame(name)
+            except SourceError as error:
+                counts.error = str(error)
+                self.errors[name] = error
+                cause = error.cause.value
             yield from self._count(lane.finish("shutdown", cause).events, counts)
         finally:
             lane.close()

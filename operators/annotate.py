@@ -104,8 +104,11 @@ class Annotate(Operator):
 
     def close(self) -> None:
         """Finish the files."""
-        if hasattr(self, "_video"):
+        if not hasattr(self, "_video"):
+            return
+        try:
             self.flush("shutdown")
+        finally:
             if self._video is not None:
                 self._video.close()
                 self._video = None
@@ -131,15 +134,17 @@ class _Video:
     def __init__(self, path: Path, first: Pixels) -> None:
         height, width = first.shape[:2]
         self.size_wh = (max(MIN_SIDE, width + width % 2), max(MIN_SIDE, height + height % 2))
+        options = {"preset": "veryfast", "crf": "23", "bf": "0", "threads": "1"}
         try:
             self.container = av.open(str(path), "w", format="mp4")
+            self.stream = self.container.add_stream("libx264", rate=25, options=options)
+            self.stream.width, self.stream.height = self.size_wh
+            self.stream.pix_fmt = "yuv420p"
+            self.stream.codec_context.time_base = TIME_BASE
+            # Otherwise the file is made when the encoder gives its first picture, many frames later.
+            self.container.start_encoding()
         except OSError as error:
             raise _cannot_write(path, error) from error
-        options = {"preset": "veryfast", "crf": "23", "bf": "0", "threads": "1"}
-        self.stream = self.container.add_stream("libx264", rate=25, options=options)
-        self.stream.width, self.stream.height = self.size_wh
-        self.stream.pix_fmt = "yuv420p"
-        self.stream.codec_context.time_base = TIME_BASE
         self.shift_us = 0
         self.epoch: int | None = None
         self.last_us = -EPOCH_STEP_US

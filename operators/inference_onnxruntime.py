@@ -2,7 +2,7 @@
 
 Does: normalises uint8 pictures into one reused buffer and runs the model; models with a fixed batch are run in pieces.
 Absent input: none; it is called with at least one picture.
-Costs: the model, 9 ms for YOLOX-Nano at 416x416 on one core, plus 0.1 ms (plain) to 0.4 ms (mean and std) to
+Costs: the model, 9 ms for YOLOX-Nano at 416x416 on one core, plus 0.1 ms (plain) to 0.25 ms (mean and std) to
 normalise. Batches gain nothing on a CPU, and more threads a session only fight each other: scale by copies.
 Example: `- detect: {model: models/street, backend: onnxruntime}`
 """

@@ -49,7 +49,7 @@ GHOST_AFTER_S = 1.0
 MIN_GHOST = 16
 STILL_LEVELS = 12
 # Foreground over more of the picture than this is no object.
-MAX_FOREGROUND = 0.6
+MAX_FOREGROUND = 0.5
 WARMUP_SAMPLES = 9
 # Darker than this part of its light, a spot is an object. Deep shadows pass as objects; at 0.5 grey cars on a grey
 # road are lost instead (recall on a motorway clip .36 against .70).

@@ -54,6 +54,8 @@ MAX_ERRORS_IN_A_ROW = 100
 # A key frame of a 1080p camera comes as a burst that the system's default of some 200 KB does not hold.
 _UDP_BUFFER_BYTES = 4 << 20
 _REORDER_PACKETS = {"tcp": 2, "udp": 500}
+# PyAV 18 refuses a file over one wrong byte in its title unless told otherwise; 19 no longer has the option.
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 # Schemes such as RTMP and MPEG transport need some data before they know their streams.
 _ANALYZE_US = 1_000_000
 
@@ -171,7 +173,7 @@ class Video:
                     decoded = self._step(self._packets)
                 if decoded is None:
                     return
-                # Each picture is let go as soon as the caller has: the decoder then finds its buffer still in the cache.
+                # Not kept while the next is decoded: the decoder can use its buffer again.
                 while decoded:
                     yield decoded.pop(0)
         finally:
@@ -208,12 +210,13 @@ class Video:
         text = self._url.reveal()
         try:
             # `file:` keeps FFmpeg from reading a protocol into a name such as `concat:a.mp4`.
-            return av.open(
+            opened = av.open(
                 text if self.live else f"file:{text}",
                 options=self._options(),
                 timeout=(self.open_timeout_s, self.read_timeout_s) if self.live else None,
-                metadata_errors="replace",
+                **_LENIENT,
             )
+            return cast(InputContainer, opened)
         except (av.FFmpegError, OSError, ValueError) as error:
             # Our sentence says it all, and FFmpeg's own text holds the password: it is not chained.
             raise self._failure(error, time.monotonic() - started_s, self.open_timeout_s) from None

@@ -269,24 +269,31 @@ def _lay_patch(picture: Field, patch: Patch, u: Field, v: Field, fine: Field, se
 def _lay_wall(picture: Field, reach: Floats, wall: Wall, view: View, rays: Floats) -> None:
     along = np.array((wall.along[0], 0.0, wall.along[1]))
     up = np.array((0.0, 1.0, 0.0)) if wall.lying is None else np.array((wall.lying[0], 0.0, wall.lying[1]))
+    part = _part_that_shows(wall, along, up, view)
     normal = np.cross(along, up)
     offset = np.array(wall.corner) - view.eye
-    slope = rays @ normal
+    slope = rays[part] @ normal
     hit_reach = float(offset @ normal) / np.where(np.abs(slope) < 1e-6, 1e-6, slope)
-    hit = rays * hit_reach[..., None] - offset
+    hit = rays[part] * hit_reach[..., None] - offset
     u, v = (hit @ along).astype(np.float32), (hit @ up).astype(np.float32)
-    graze = np.abs(slope) / np.linalg.norm(rays, axis=-1)
+    graze = np.abs(slope) / np.sqrt((rays[part] ** 2).sum(-1))
     fine = (np.abs(hit_reach) / view.focal_px / SCALE / np.clip(graze, 0.15, 1)).astype(np.float32)
     cover = edge(u, fine) * edge(wall.size_uv[0] - u, fine) * edge(v, fine) * edge(wall.size_uv[1] - v, fine)
     cover = cover * (hit_reach > 0.3)
-    rows, columns = np.flatnonzero(cover.any(1)), np.flatnonzero(cover.any(0))
-    if not len(rows):
-        return
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    alpha = cover[part][..., None]
-    pu, pv, pf = (np.ascontiguousarray(a[part]) for a in (u, v, fine))
-    picture[part] = picture[part] * (1 - alpha) + wall.texture(pu, pv, pf) * wall.gain * alpha
-    reach[cover > 0.5] = hit_reach[cover > 0.5]
+    if cover.any():
+        alpha = cover[..., None]
+        picture[part] = picture[part] * (1 - alpha) + wall.texture(u, v, fine) * wall.gain * alpha
+        reach[part][cover > 0.5] = hit_reach[cover > 0.5]
+
+
+def _part_that_shows(wall: Wall, along: Floats, up: Floats, view: View) -> tuple[slice, slice]:
+    """Rows and columns around a wall's corners; the whole picture if it reaches behind the camera."""
+    u, v = wall.size_uv
+    seen = view.project(np.array(wall.corner) + np.array([0 * up, u * along, v * up, u * along + v * up]))
+    if seen[:, 2].min() < 0.5:
+        return np.s_[:, :]
+    (x1, y1), (x2, y2) = seen[:, :2].min(0) * SCALE, seen[:, :2].max(0) * SCALE
+    return np.s_[max(int(y1) - 3, 0) : max(int(y2) + 4, 0), max(int(x1) - 3, 0) : max(int(x2) + 4, 0)]
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,7 @@ def fill(canvas: NDArray[np.uint8], shapes: Iterable[Outline], offset_xy: Sequen
 
 def paint_figure(frame: Picture, figure: Figure, view: View, sun: Sun, gain: Picture | float = 1.0) -> None:
     """Lay a figure over the frame, in place, with smooth edges; `gain` is the light where it stands."""
-    window = _window(extent(figure, view))
-    if window is None:
-        return
-    x1, y1, x2, y2 = window
+    x1, y1, x2, y2 = window(extent(figure, view))
     canvas = np.zeros(((y2 - y1) * FINE, (x2 - x1) * FINE, 3), np.uint8)
     mask = np.zeros(canvas.shape[:2], np.uint8)
     shapes = outlines([layer for part in figure.parts for layer in _shaded(part, sun)], view)
@@ -143,10 +140,11 @@ def paint_figure(frame: Picture, figure: Figure, view: View, sun: Sun, gain: Pic
     patch += colour * gain
 
 
-def _window(box: tuple[float, float, float, float]) -> tuple[int, int, int, int] | None:
-    x1, y1 = max(int(box[0]) - 3, 0), max(int(box[1]) - 3, 0)
-    x2, y2 = min(int(box[2]) + 4, SIZE_WH[0]), min(int(box[3]) + 4, SIZE_WH[1])
-    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+def window(xyxy: tuple[float, float, float, float], beside: float = 0.0) -> tuple[int, int, int, int]:
+    """The whole pixels of the frame around a box that overlaps it, widened by `beside` to left and right."""
+    x1, y1 = max(int(xyxy[0] - beside) - 3, 0), max(int(xyxy[1]) - 3, 0)
+    x2, y2 = min(int(xyxy[2] + beside) + 4, SIZE_WH[0]), min(int(xyxy[3]) + 4, SIZE_WH[1])
+    return x1, y1, x2, y2
 
 
 def shadow_mask(figures: Iterable[Figure], view: View, sun: Sun) -> Picture:
@@ -173,7 +171,8 @@ def shadow_mask(figures: Iterable[Figure], view: View, sun: Sun) -> Picture:
 def headlights(figures: Iterable[Figure], view: View) -> tuple[Picture, Picture]:
     """What lamps add at dusk: light on surfaces (h, w, 3; times their colour) and glare (h, w, 3; added)."""
     height, width = SIZE_WH[1], SIZE_WH[0]
-    pool, glare = np.zeros((height // 2, width // 2, 3), np.float32), np.zeros((height, width, 3), np.float32)
+    pool = np.zeros((height // 2, width // 2, 3), np.float32)
+    glare, halo = np.zeros((height, width, 3), np.float32), np.zeros((height, width, 3), np.float32)
     for figure in figures:
         if figure.beam is not None:
             points = np.rint(view.project(figure.beam)[:, :2] / 2 * 16).astype(np.int32)
@@ -186,9 +185,8 @@ def headlights(figures: Iterable[Figure], view: View) -> tuple[Picture, Picture]
             size = max(lamp.radius_m * view.focal_px / depth, 0.8)
             bright = [c * min(1.0, 0.35 + lamp.facing) for c in lamp.bgr]
             cv2.circle(glare, centre, round(size * 16), bright, -1, cv2.LINE_AA, 4)
-            halo = np.zeros_like(glare)
             cv2.circle(halo, centre, round(size * 1.6 * 16), [c * lamp.facing for c in bright], -1, cv2.LINE_AA, 4)
-            glare += cv2.GaussianBlur(halo, (0, 0), 4.0) * np.float32(0.9)
+    glare += cv2.GaussianBlur(halo, (0, 0), 4.0) * np.float32(0.9)
     soft = cv2.resize(cv2.GaussianBlur(pool, (0, 0), 3.0), SIZE_WH)
     return np.asarray(soft, dtype=np.float32), glare
 

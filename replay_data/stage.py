@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from backdrop import cast, plant
 from numpy.typing import NDArray
-from paint import Picture, fill, headlights, outlines, paint_figure, shadow_mask, to_sensor
+from paint import Picture, fill, headlights, outlines, paint_figure, shadow_mask, to_sensor, window
 from scenes import Scene
 from truth import Play
 from world import SIZE_WH
@@ -65,13 +65,15 @@ class Stage:
         if light.dark:
             pool, glare = headlights(figures, view)
             picture *= 1 + pool
-        nexts = [p.depth for p in people[1:]] + [-np.inf]
-        for person, next_depth in zip(people, nexts, strict=True):
+        for person in people:
             gain = light.at(np.array(person.at)) if light.dark else 1.0
             paint_figure(picture, person.figure, view, light.sun, gain)
+            # A shadow falls no farther to the side than its figure is high.
+            x1, y1, x2, y2 = window(person.xyxy, person.xyxy[3] - person.xyxy[1])
+            part = np.s_[y1:y2, x1:x2]
             for depth, mask in self._masks:
-                if person.depth > depth >= next_depth:
-                    picture += (self.backdrop - picture) * mask
+                if depth < person.depth and mask[part].any():
+                    picture[part] += (self.backdrop[part] - picture[part]) * mask[part]
         return picture if glare is None else picture + glare
 
     def frame(self, frame: int) -> NDArray[np.uint8]:

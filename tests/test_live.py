@@ -50,7 +50,11 @@ class Run:
         return [body for body in map(json.loads, lines) if body["camera"] == camera]
 
     def states(self, camera: str) -> list[tuple[str, str | None]]:
-        return [(e["camera_state"]["state"], e["camera_state"].get("cause")) for e in self.events(camera) if "camera_state" in e]
+        return [
+            (e["camera_state"]["state"], e["camera_state"].get("cause"))
+            for e in self.events(camera)
+            if "camera_state" in e
+        ]
 
     def until(self, condition: Callable[[], bool], timeout_s: float = 12.0) -> float:
         started_s = time.monotonic()
@@ -80,16 +84,19 @@ def up(run: Run, camera: str, times: int = 1) -> Callable[[], bool]:
 
 
 def test_a_frozen_server_is_named_in_time_and_another_camera_does_not_notice(clip: Path, tmp_path: Path) -> None:
-    with GstServer({"x": clip}) as frozen, GstServer({"x": clip}) as good:
-        with running(tmp_path, {"frozen": frozen.url("x"), "good": good.url("x")}) as run:
-            run.until(up(run, "frozen"))
-            run.until(up(run, "good"))
-            time.sleep(1.0)
-            frozen.freeze()
-            waited_s = run.until(lambda: ("down", "stall") in run.states("frozen"), STALL_AFTER_S + 3)
-            frozen.thaw()
-            run.until(up(run, "frozen", 2))
-            assert run.states("good") == [("up", None)]
+    with (
+        GstServer({"x": clip}) as frozen,
+        GstServer({"x": clip}) as good,
+        running(tmp_path, {"frozen": frozen.url("x"), "good": good.url("x")}) as run,
+    ):
+        run.until(up(run, "frozen"))
+        run.until(up(run, "good"))
+        time.sleep(1.0)
+        frozen.freeze()
+        waited_s = run.until(lambda: ("down", "stall") in run.states("frozen"), STALL_AFTER_S + 3)
+        frozen.thaw()
+        run.until(up(run, "frozen", 2))
+        assert run.states("good") == [("up", None)]
 
     assert waited_s <= STALL_AFTER_S + 1
     assert ("gap_open", "no_frames") in run.states("frozen")
@@ -97,7 +104,9 @@ def test_a_frozen_server_is_named_in_time_and_another_camera_does_not_notice(cli
     assert run.summary.cameras["good"].gaps == 0
 
 
-def test_a_camera_that_dies_comes_back_in_a_later_epoch_without_a_hole_in_its_numbers(clip: Path, tmp_path: Path) -> None:
+def test_a_camera_that_dies_comes_back_in_a_later_epoch_without_a_hole_in_its_numbers(
+    clip: Path, tmp_path: Path
+) -> None:
     server = GstServer({"x": clip})
     with server:
         port, url = server.port, server.url("x")

@@ -70,7 +70,7 @@ def ids(tracks: Tracks) -> list[int]:
 
 
 def centres(tracks: Tracks) -> NDArray[np.float32]:
-    return (tracks.xyxy[:, :2] + tracks.xyxy[:, 2:]) / 2
+    return ((tracks.xyxy[:, :2] + tracks.xyxy[:, 2:]) / 2).astype(np.float32)
 
 
 def random_packets(seed: int, num_frames: int = 120, num_objects: int = 12, not_looked: float = 0.2) -> list[Packet]:
@@ -92,7 +92,9 @@ def random_packets(seed: int, num_frames: int = 120, num_objects: int = 12, not_
         xyxy = np.concatenate([np.hstack([middle - half, middle + half]), np.hstack([noise, noise + 25])])
         confidence = np.concatenate([rng.uniform(0.2, 1, len(middle)), rng.uniform(0.05, 0.8, len(noise))])
         classes = np.concatenate([class_id[shown], rng.integers(0, 2, len(noise))])
-        detections = Detections(xyxy.astype(np.float32), confidence.astype(np.float32), classes.astype(np.int64), LABELS)
+        detections = Detections(
+            xyxy.astype(np.float32), confidence.astype(np.float32), classes.astype(np.int64), LABELS
+        )
         flow = rng.normal(0, 1, (60, 80, 2)).astype(np.float32) if rng.random() < 0.3 else None
         looked = rng.random() >= not_looked
         packets.append(

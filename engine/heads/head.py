@@ -60,6 +60,7 @@ class Head(ABC):
     family: ClassVar[str]
     layout: ClassVar[str]
     defaults: ClassVar[InputSpec]
+    # The families' thresholds are where F1 at IoU .5 was best on 192 COCO pictures; yolo's and detr's are customary.
     min_confidence: ClassVar[float] = 0.3
     iou: ClassVar[float] = 0.6
     num_classes: int | None

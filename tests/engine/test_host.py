@@ -124,7 +124,7 @@ def test_recordings_lose_no_frame_and_keep_their_order_with_many_workers() -> No
     with running({n: lambda: FakeSource(60) for n in "abc"}, Slow(0.001), SayIndex(), num_workers=4) as (host, log):
         assert host.wait(20)
 
-    assert {name: log.indices(name) for name in "abc"} == dict.fromkeys("abc", list(range(60)))
+    assert {name: log.indices(name) for name in "abc"} == {name: list(range(60)) for name in "abc"}
     assert [e.seq for e in log.events["a"]] == list(range(1, 63))
     assert host.counts["a"].frames_dropped == 0
 
@@ -149,7 +149,7 @@ def test_a_stalled_camera_is_named_within_its_time_even_when_the_library_hangs()
         attempts.append(stuck if not attempts else FakeSource(1000, live=True, pace_s=0.02))
         return attempts[-1]
 
-    with running({"a": make}, SayIndex(), live=True, stall_after_s=0.6) as (host, log):
+    with running({"a": make}, SayIndex(), live=True, stall_after_s=0.6) as (_, log):
         assert until(lambda: ("camera.down", "stall") in log.causes("a"), 1.6 + 1)
         assert until(lambda: log.types("a").count("camera.up") == 2)
         stuck.released.set()

@@ -12,7 +12,6 @@ from engine.errors import GraphError, SinkError
 from engine.local import run_live, run_replay
 from engine.replay import Stopped, check_delivered, replay
 from engine.site import Site, name_sources
-from operators import Jsonl
 from tests.clips import square_frames, write_clip
 
 

@@ -15,20 +15,20 @@ class MatrixFilter:
     """The textbook's Kalman filter of one box: eight numbers, and matrices."""
 
     def __init__(self, measured: NDArray[np.float64]) -> None:
-        self.x = np.concatenate([measured, np.zeros(4)])
-        self.P = np.diag(np.concatenate([SORT_NOISE.start_position, SORT_NOISE.start_velocity]))
+        self.state = np.concatenate([measured, np.zeros(4)])
+        self.variance = np.diag(np.concatenate([SORT_NOISE.start_position, SORT_NOISE.start_velocity]))
 
     def predict(self, elapsed: float) -> None:
-        F = np.eye(8)
-        F[:4, 4:] = elapsed * np.eye(4)
-        Q = elapsed * np.diag(np.concatenate([SORT_NOISE.step_position, SORT_NOISE.step_velocity]))
-        self.x = F @ self.x
-        self.P = F @ self.P @ F.T + Q
+        transition = np.eye(8)
+        transition[:4, 4:] = elapsed * np.eye(4)
+        noise = elapsed * np.diag(np.concatenate([SORT_NOISE.step_position, SORT_NOISE.step_velocity]))
+        self.state = transition @ self.state
+        self.variance = transition @ self.variance @ transition.T + noise
 
-    def update(self, z: NDArray[np.float64], H: NDArray[np.float64], R: NDArray[np.float64]) -> None:
-        K = self.P @ H.T @ np.linalg.inv(H @ self.P @ H.T + R)
-        self.x = self.x + K @ (z - H @ self.x)
-        self.P = (np.eye(8) - K @ H) @ self.P
+    def update(self, measured: NDArray[np.float64], sees: NDArray[np.float64], noise: NDArray[np.float64]) -> None:
+        gain = self.variance @ sees.T @ np.linalg.inv(sees @ self.variance @ sees.T + noise)
+        self.state = self.state + gain @ (measured - sees @ self.state)
+        self.variance = (np.eye(8) - gain @ sees) @ self.variance
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -51,12 +51,12 @@ def test_blocks_give_what_matrices_give(seed: int) -> None:
             matrices[row].update(z, np.eye(4, 8), np.diag(SORT_NOISE.measurement))
             matrices[row].update(v, np.eye(8)[4:6], np.diag([0.5, 2.0]))
 
-    for row, matrix in enumerate(matrices):
-        assert np.allclose(boxes.position[row], matrix.x[:4])
-        assert np.allclose(boxes.velocity[row], matrix.x[4:])
-        assert np.allclose(boxes.state[2, row], np.diag(matrix.P)[:4])
-        assert np.allclose(boxes.state[3, row], np.diag(matrix.P[:4, 4:]))
-        assert np.allclose(boxes.state[4, row], np.diag(matrix.P)[4:])
+    for index, matrix in enumerate(matrices):
+        assert np.allclose(boxes.position[index], matrix.state[:4])
+        assert np.allclose(boxes.velocity[index], matrix.state[4:])
+        assert np.allclose(boxes.state[2, index], np.diag(matrix.variance)[:4])
+        assert np.allclose(boxes.state[3, index], np.diag(matrix.variance[:4, 4:]))
+        assert np.allclose(boxes.state[4, index], np.diag(matrix.variance)[4:])
 
 
 def test_no_boxes_are_no_trouble() -> None:

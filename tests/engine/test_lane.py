@@ -188,7 +188,7 @@ def test_a_reply_of_an_old_epoch_is_counted_and_ignored() -> None:
 
 
 def test_dropped_frames_open_and_close_a_gap_with_their_number() -> None:
-    lane = make_lane(Say_without_detections(), gap_after_s=1.0)
+    lane = make_lane(say_without_detections(), gap_after_s=1.0)
     events = []
     for index in (0, 1, 2, 30, 31):
         events += lane.admit(make_frame(index)).events
@@ -201,20 +201,20 @@ def test_dropped_frames_open_and_close_a_gap_with_their_number() -> None:
     ]
 
 
-def Say_without_detections() -> Operator:
+def say_without_detections() -> Operator:
     say = Say()
     object.__setattr__(say, "reads", ())
     return say
 
 
 def test_a_slow_camera_has_no_gap_between_its_frames() -> None:
-    lane = make_lane(Follow_nothing())
+    lane = make_lane(follow_nothing())
     events = [e for index in range(5) for e in lane.admit(make_frame(index, fps=0.4)).events]
 
     assert [e.type for e in events] == ["camera.up"]
 
 
-def Follow_nothing() -> Operator:
+def follow_nothing() -> Operator:
     return Fail(at=-1)
 
 
@@ -240,7 +240,7 @@ def test_an_operator_that_fails_is_named_with_camera_step_and_frame() -> None:
 
 
 def test_a_lane_that_is_restarted_after_a_failure_goes_on_in_a_new_epoch() -> None:
-    lane = make_lane(Fail(), Say_without_detections())
+    lane = make_lane(Fail(), say_without_detections())
     lane.admit(make_frame(1))
     with pytest.raises(OperatorError):
         lane.admit(make_frame(2))

@@ -49,7 +49,7 @@ def test_an_own_class_is_found_beside_the_configuration_and_its_text_can_be_ship
     # What another process does with the text.
     del load._user_modules["own_rules"], sys.modules["own_rules"]
     install_module(module)
-    assert load_class("own_rules:Tailgate").x == 1
+    assert vars(load_class("own_rules:Tailgate"))["x"] == 1
 
 
 def test_mistakes_in_own_modules_are_sentences(tmp_path: Path) -> None:

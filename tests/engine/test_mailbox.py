@@ -44,7 +44,12 @@ def test_a_recording_waits_until_its_frame_has_been_taken() -> None:
     writer = mailbox.change_writer()
     mailbox.put(arrival(0), writer)
     put = threading.Event()
-    thread = threading.Thread(target=lambda: (mailbox.put(arrival(1), writer), put.set()))
+
+    def write() -> None:
+        mailbox.put(arrival(1), writer)
+        put.set()
+
+    thread = threading.Thread(target=write)
     thread.start()
 
     assert not put.wait(0.05)

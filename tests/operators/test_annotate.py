@@ -59,7 +59,9 @@ def test_frames_of_another_size_are_fitted_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size_wh", "written_wh"), [((1, 1), (16, 16)), ((33, 47), (34, 48)), ((48, 48), (48, 48))])
-def test_tiny_and_odd_frames_get_a_border(tmp_path: Path, size_wh: tuple[int, int], written_wh: tuple[int, int]) -> None:
+def test_tiny_and_odd_frames_get_a_border(
+    tmp_path: Path, size_wh: tuple[int, int], written_wh: tuple[int, int]
+) -> None:
     write(Annotate(path=str(tmp_path / "out.mp4"), snapshot=str(tmp_path / "out.png")), [packet(size_wh=size_wh)])
     assert read(tmp_path / "out.mp4")[1] == written_wh
 
@@ -155,10 +157,5 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, field: str) -> 
 def test_a_folder_in_the_files_place_is_named(tmp_path: Path, field: str) -> None:
     suffix = "mp4" if field == "path" else "png"
     (tmp_path / f"out.{suffix}").mkdir()
-    operator = Annotate(**{field: str(tmp_path / f"out.{suffix}")})
-    operator.open()
-    with pytest.raises(ConfigError, match="annotate: cannot write"):  # noqa: PT012
-        operator.process(packet())
-        operator.flush("shutdown")
-    operator._last = None
-    operator.close()
+    with pytest.raises(ConfigError, match="annotate: cannot write"):
+        write(Annotate(**{field: str(tmp_path / f"out.{suffix}")}), [packet()])

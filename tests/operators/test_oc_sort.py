@@ -66,7 +66,8 @@ def test_direction_agreement_goes_from_straight_on_to_straight_back() -> None:
     went = np.array([[[0, 0, 10, 10], [10, 0, 20, 10]], [[0, 0, 10, 10]] * 2], np.float32)
     there = np.array([[30, 0, 40, 10], [0, 30, 10, 40], [-30, 0, -20, 10]], np.float32)
 
-    assert np.allclose(direction_agreement(went, there), [[0.5, 0, -0.5], [0, 0, 0]], atol=1e-3)
+    expected = np.array([[0.5, 0, -0.5], [0, 0, 0]])
+    assert np.allclose(direction_agreement(went, there), expected, atol=1e-3)
 
 
 def test_negative_momentum_is_refused() -> None:

@@ -140,7 +140,8 @@ def test_nothing_seen_gives_no_tracks_and_keeps_the_labels(kind: str) -> None:
 
     assert [len(t) for t in tracks] == [0, 0, 0, 0]
     assert tracks[-1].labels == LABELS
-    assert (tracks[0].xyxy.dtype, tracks[0].xyxy.shape) == (np.float32, (0, 4))
+    assert tracks[0].xyxy.dtype == np.float32
+    assert tracks[0].xyxy.shape == (0, 4)
 
 
 def test_a_frame_before_any_detection_has_no_tracks(kind: str) -> None:

@@ -185,6 +185,13 @@ def test_a_file_whose_recorder_had_no_clock_says_nothing(tmp_path: Path, recorde
     video.close()
 
 
+def test_a_title_that_is_no_proper_text_does_no_harm(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", square_frames(5), metadata={"title": "Kamera Tuer"})
+    path.write_bytes(path.read_bytes().replace(b"Kamera Tuer", b"Kamera T\xfcr "))
+
+    assert len(read(path)) == 5
+
+
 def test_audio_beside_video_is_not_read(tmp_path: Path) -> None:
     video = Video(str(write_clip(tmp_path / "a.mp4", square_frames(10), audio=True)))
     video.open()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import http.server
 import itertools
 import os
 import socket
@@ -19,7 +21,7 @@ from engine.frame import SourceFrame
 from engine.picture import Pixels
 from engine.redact import Url
 from operators.video import Video
-from tests.clips import square_frames, write_annexb
+from tests.clips import square_frames, write_annexb, write_clip
 from tests.rtsp import GstServer
 
 pytestmark = pytest.mark.rtsp
@@ -277,6 +279,54 @@ def test_close_from_another_thread_returns_at_once_while_the_reader_hangs(clip: 
         reader.join(5)
 
     assert ended.is_set(), "it ends without an error, once its time-out fires"
+
+
+def test_close_while_connecting_returns_at_once_and_nothing_is_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        video = Video(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam", open_timeout_s=0.5)
+        errors: list[Exception] = []
+
+        def open_it() -> None:
+            try:
+                video.open()
+            except SourceUnavailable as error:
+                errors.append(error)
+
+        opener = threading.Thread(target=open_it)
+        opener.start()
+        time.sleep(0.2)
+        started_s = time.monotonic()
+        video.close()
+        assert time.monotonic() - started_s < 0.1
+        opener.join(5)
+
+    assert len(errors) == 1
+    assert list(video.frames()) == []
+
+
+def test_video_over_http_is_read_and_its_refusals_are_named(tmp_path: Path) -> None:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/closed.mp4":
+                self.send_error(401)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    write_clip(tmp_path / "a.mp4", square_frames(10))
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://u:s3cret@127.0.0.1:{server.server_port}"
+        frames = connect(f"{url}/a.mp4").frames()
+        assert len(list(itertools.islice(frames, 10))) == 10
+        with pytest.raises(SourceUnavailable, match="the camera ended the stream"):
+            next(frames)
+        assert failure(f"{url}/none.mp4").cause is Cause.NOT_FOUND
+        assert failure(f"{url}/closed.mp4").cause is Cause.AUTH
+        server.shutdown()
 
 
 def test_one_camera_has_many_viewers(camera: GstServer) -> None:

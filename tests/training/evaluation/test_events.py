@@ -34,7 +34,8 @@ def test_camera_rule_and_direction_must_agree(other: Fact) -> None:
 
 
 def test_one_result_is_one_event_of_the_truth_only() -> None:
-    assert judge_events([crossed(5.0), crossed(5.2)], [crossed(5.1)]).scores() == Scores(2, 1, 1, pytest.approx(0.1))
+    judgement = judge_events([crossed(5.0), crossed(5.5)], [crossed(5.25)])
+    assert judgement.scores() == Scores(2, 1, 1, 0.25)
 
 
 def test_as_many_pair_as_can_even_where_the_nearest_would_not() -> None:
@@ -55,9 +56,9 @@ def test_types_that_the_truth_does_not_speak_about_are_not_judged() -> None:
 
 
 def test_scores_per_type_and_rule() -> None:
-    judgement = judge_events([crossed(1.0), crossed(5.0), crossed(1.0, rule="road")], [crossed(1.2), crossed(9.0)])
+    judgement = judge_events([crossed(1.0), crossed(5.0), crossed(1.0, rule="road")], [crossed(1.25), crossed(9.0)])
     assert judgement.kinds == [("line.crossed", "door"), ("line.crossed", "road")]
-    assert judgement.scores(("line.crossed", "door")) == Scores(2, 2, 1, pytest.approx(0.2))
+    assert judgement.scores(("line.crossed", "door")) == Scores(2, 2, 1, 0.25)
     assert judgement.scores(("line.crossed", "road")) == Scores(1, 0, 0, 0.0)
 
 
@@ -81,7 +82,9 @@ def test_a_missing_log_is_named(tmp_path: Path) -> None:
         read_facts(tmp_path / "gone.jsonl")
 
 
-@pytest.mark.parametrize("line", ["not json", "[]", '{"type": "line.crossed"}', '{"type":"a","camera":"b","pts_s":"x"}'])
+@pytest.mark.parametrize(
+    "line", ["not json", "[]", '{"type": "line.crossed"}', '{"type":"a","camera":"b","pts_s":"x"}']
+)
 def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"type":"a","camera":"b","pts_s":1}\n' + line + "\n")

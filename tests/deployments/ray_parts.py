@@ -1,0 +1,168 @@
+"""A user's own module, as tests on Ray need it: sources, operators and a sink that work in any process.
+
+It is never imported by the workers: its text travels, like that of every module beside a configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+
+from engine.detections import Detections
+from engine.event import Event
+from engine.frame import SourceFrame
+from engine.operator import BatchOperator, Operator, Sink
+from engine.packet import Packet
+from engine.picture import Picture
+
+
+class Script:
+    """`fake://x/?num=20&fps=10` is live, `x?num=20` a recording; frame i is grey level i."""
+
+    def __init__(self, url: str) -> None:
+        options = dict(parse_qsl(urlsplit(url).query))
+        self.live = "://" in url
+        self.starts_unix_us: int | None = None
+        self._num = int(options.get("num", 1_000_000))
+        self._fps = float(options.get("fps", 10))
+        self._closed = threading.Event()
+
+    def open(self) -> None:
+        pass
+
+    def frames(self) -> Iterator[SourceFrame]:
+        started_s = time.monotonic()
+        for index in range(self._num):
+            if self.live and self._closed.wait(max(0.0, started_s + index / self._fps - time.monotonic())):
+                return
+            pixels = np.full((48, 64, 3), index % 256, np.uint8)
+            yield SourceFrame(Picture.from_bgr(pixels), index / self._fps, is_key=index == 0)
+
+    def num_frames(self) -> int | None:
+        return self._num
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+@dataclass
+class Say(Operator):
+    """Says every n-th frame, and how many detections it had."""
+
+    every: int = 1
+
+    def process(self, packet: Packet) -> Packet:
+        if packet.frame.index % self.every:
+            return packet
+        boxes = None if packet.detections is None else packet.detections.confidence.round(3).tolist()
+        return packet.emit(Event("test.seen", data={"index": packet.frame.index, "boxes": boxes}))
+
+
+@dataclass
+class SayProcess(Operator):
+    """Says in every frame which process it runs in."""
+
+    def process(self, packet: Packet) -> Packet:
+        return packet.emit(Event("test.process", data={"pid": os.getpid()}))
+
+
+@dataclass
+class Bomb(Operator):
+    """Takes its process with it at one frame of one camera."""
+
+    camera: str = "bad"
+    at: int = 3
+
+    def process(self, packet: Packet) -> Packet:
+        if packet.frame.camera == self.camera and packet.frame.index >= self.at:
+            os._exit(7)
+        return packet
+
+
+@dataclass
+class BombOnce(Bomb):
+    """As Bomb, but only once: a file remembers."""
+
+    path: str = ""
+
+    def process(self, packet: Packet) -> Packet:
+        if Path(self.path).exists():
+            return packet
+        if packet.frame.camera == self.camera and packet.frame.index >= self.at:
+            Path(self.path).touch()
+        return super().process(packet)
+
+
+@dataclass
+class Look(BatchOperator):
+    """Detects something whose confidence is the brightness of the model's input; says in which process."""
+
+    reads: ClassVar = ("tensor",)
+    writes: ClassVar = ("detections",)
+    place: str = "local"
+    says_process: bool = False
+
+    def process_batch(self, packets: list[Packet]) -> list[Packet]:
+        return [self._look(packet) for packet in packets]
+
+    def _look(self, packet: Packet) -> Packet:
+        if packet.tensor is None:
+            return packet
+        level = np.float32(packet.tensor.pixels.mean() / 255)
+        box = np.array([[0, 0, *packet.tensor.geometry.source_wh]], np.float32)
+        found = Detections(box, np.array([level], np.float32), np.zeros(1, np.int64))
+        if self.says_process:
+            packet = packet.emit(Event("test.detector", data={"pid": os.getpid()}))
+        return packet.replace(detections=found)
+
+
+@dataclass
+class LookOnGpu(Look):
+    """As Look, and asks for a GPU."""
+
+    num_gpus: ClassVar[float] = 1.0
+
+
+@dataclass
+class Peek(Look):
+    """Looks at the picture itself, which does not travel."""
+
+    def _look(self, packet: Packet) -> Packet:
+        packet.frame.picture.gray()
+        return packet
+
+
+@dataclass
+class Beside(Sink):
+    """Lives beside the cameras: each process writes a file of its own."""
+
+    central: ClassVar[bool] = False
+    folder: str = "."
+
+    def open(self) -> None:
+        self._num = 0
+        self._file = (Path(self.folder) / f"{os.getpid()}.jsonl").open("w", encoding="utf-8")
+
+    def write(self, events: Sequence[Event], headers: Mapping[str, str]) -> None:
+        for event in events:
+            self._num += 1
+            self._file.write(json.dumps([event.camera, event.epoch, event.seq]) + "\n")
+
+    def flush(self, timeout_s: float) -> int:
+        self._file.flush()
+        return 0
+
+    def close(self) -> None:
+        self._file.close()
+
+    def counts(self) -> Mapping[str, float]:
+        return {"accepted": self._num, "ack_ms_p50": self._num}
