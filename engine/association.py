@@ -13,19 +13,19 @@ from scipy.optimize import linear_sum_assignment
 Rows = NDArray[np.intp]
 
 
-def assign(similarity: NDArray[np.floating[Any]], minimum: float) -> tuple[Rows, Rows]:
-    """Pair rows with columns so that the total similarity is the highest, using no pair below a minimum.
+def assign(similarity: NDArray[np.floating[Any]], allowed: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Pair rows with columns so that the total similarity is the highest, using allowed pairs only.
 
     Args:
-        similarity: (N, M), 0 or more. N and M may be 0.
-        minimum: pairs less similar than this are never made; they also do not compete for the others' partners.
+        similarity: (N, M). N and M may be 0. An allowed pair counts as slightly similar at least.
+        allowed: (N, M); other pairs are never made, and do not compete for anybody's partner.
 
     Returns:
         rows, columns: intp (K,) each, in the order of the rows.
     """
-    allowed = np.where(similarity >= minimum, similarity, 0)
-    rows, columns = linear_sum_assignment(allowed, maximize=True)
-    made = allowed[rows, columns] > 0
+    worth = np.where(allowed, np.maximum(similarity, 1e-3), 0)
+    rows, columns = linear_sum_assignment(worth, maximize=True)
+    made = allowed[rows, columns]
     return rows[made], columns[made]
 
 

@@ -108,6 +108,10 @@ def _build_kind(kind: Any, options: dict[str, Any], at: str, beside: Path, base:
     if not issubclass(found, base) or not dataclasses.is_dataclass(found):
         wanted = " or ".join(b.__name__ for b in (base if isinstance(base, tuple) else (base,)))
         raise ConfigError(f"{at}: kind '{kind}' is no {wanted} (a dataclass that derives from it)")
+    model = options.get("model")
+    if isinstance(model, str) and (beside / model).exists():
+        # As with camera files: what lies beside the configuration is meant, wherever one stands.
+        options = {**options, "model": str(beside / model)}
     return build(found, options, at, what=kind)
 
 

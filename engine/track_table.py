@@ -18,6 +18,12 @@ INDEPENDENT_AFTER_S = 0.15
 _INDEPENDENT_AFTER_US = round(INDEPENDENT_AFTER_S * 1_000_000)
 
 
+# What a second without detections takes from a track's claim to one: chosen on seven sequences (259 id switches
+# instead of 322, HOTA 39.9 instead of 39.8). Whoever was seen just now goes first.
+STALE_AFTER_S = 1.0
+STALE_SHARE = 0.6
+
+
 class TrackTable:
     """Columns with one row a track, in the order of `track_id`.
 
@@ -74,6 +80,17 @@ class TrackTable:
         coasted_us = pts_us - self.matched_us
         alive: NDArray[np.bool_] = (coasted_us == 0) | (self.confirmed & (coasted_us <= self._max_coast_us))
         return alive
+
+    def freshness(self, rows: Rows, pts_us: int, interval_s: float) -> NDArray[np.float32]:
+        """Give the weight of tracks' claims to a detection, float32 (K,): 1 if matched one frame ago, less later.
+
+        Args:
+            rows: (K,), the tracks.
+            pts_us: now.
+            interval_s: seconds between frames.
+        """
+        coasted_s = (pts_us - self.matched_us[rows]) / 1e6 - interval_s
+        return (1 - STALE_SHARE * np.clip(coasted_s / STALE_AFTER_S, 0, 1)).astype(np.float32)
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Keep the tracks that a mask or an index array selects."""

@@ -59,7 +59,7 @@ class Tracker(Operator):
     low_confidence: float = 0.1
     min_iou: float = 0.3
     confirm_hits: int = 3
-    max_coast_s: float = 1.0
+    max_coast_s: float = 1.5
     across_classes: bool = False
 
     reads: ClassVar = ("detections",)

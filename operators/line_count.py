@@ -6,7 +6,8 @@ means out of a band around the line that grows with the object's box, as the jit
 left of a→b to its right, seen in the picture looking from a to b. The event carries the time at which the other side
 was established.
 
-Only observations count: where a track coasts, its box is a prediction and moves nothing; an object that passes behind
+Only observations count, boxes carried over frames that the cadence skips among them: where a track was missed, its box
+is a prediction and moves nothing; an object that passes behind
 a pillar is counted when it is seen again. An object that first appears beyond the line is not counted.
 
 Absent input: `tracks` None (no tracker ran at this frame) changes nothing.
@@ -27,6 +28,7 @@ import numpy as np
 
 from engine.event import Event, LinePart, object_event
 from engine.geometry import Anchor, Point, anchors_unit, check_line, segments_cross, side_of_line
+from engine.last_look import LastLook
 from engine.operator import FlushReason, Operator
 from engine.packet import Packet
 
@@ -80,10 +82,11 @@ class LineCount(Operator):
         self._tracks: dict[int, _Crossing] = {}
         self._count_in = 0
         self._count_out = 0
+        self._look = LastLook()
 
     def process(self, packet: Packet) -> Packet:
         """Emit the crossings that this frame establishes."""
-        tracks = packet.tracks
+        tracks, observed = packet.tracks, self._look.observed(packet)
         if tracks is None:
             return packet
         frame = packet.frame
@@ -94,7 +97,7 @@ class LineCount(Operator):
         band = self.hysteresis * np.clip(box_height, 0.0, TALLEST_BOX)
         side = np.where(np.abs(distance) > band, np.sign(distance), 0)
         events = []
-        for row in np.flatnonzero(tracks.confirmed & (tracks.coasted_s == 0)):
+        for row in np.flatnonzero(tracks.confirmed & observed):
             at = (float(anchors[row, 0]), float(anchors[row, 1]))
             direction = self._observe(int(tracks.track_id[row]), int(side[row]), at, frame.pts_s)
             if direction is not None:

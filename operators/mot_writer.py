@@ -19,6 +19,7 @@ from typing import ClassVar, TextIO
 
 from engine.errors import SinkError
 from engine.event import Event
+from engine.last_look import LastLook
 from engine.mot import format_tracks
 from engine.operator import FlushReason, Operator
 from engine.packet import Packet
@@ -44,7 +45,7 @@ class MotWriter(Operator):
     def open(self) -> None:
         """Create the file, unless its name waits for the camera's."""
         self._file: TextIO | None = None
-        self._looked_us = 0
+        self._look = LastLook()
         self._first_frame = self._last_frame = 0
         self._first_id = self._last_id = 0
         if "{camera}" not in self.path:
@@ -55,17 +56,14 @@ class MotWriter(Operator):
         frame, tracks = packet.frame, packet.tracks
         if self._file is None:
             self._create(frame.camera)
-        if packet.detections is not None:
-            self._looked_us = frame.pts_us
+        observed = self._look.observed(packet)
         if tracks is None:
             return packet
         number = self._first_frame + frame.index + 1
         if number <= self._last_frame:
             self._first_frame = self._last_frame
             number = self._first_frame + frame.index + 1
-        # Half a microsecond more than the float32 column can hold exactly.
-        since_look_s = (frame.pts_us - self._looked_us) / 1e6 + 1e-4
-        written = tracks[tracks.confirmed & (tracks.coasted_s <= since_look_s)]
+        written = tracks[tracks.confirmed & observed]
         assert self._file is not None
         self._file.write(format_tracks(number, written, self._first_id))
         self._last_frame = number

@@ -93,18 +93,18 @@ class OcSort(Tracker):
         is_sure = detections.confidence >= self.min_confidence
         is_unsure = (detections.confidence >= self.low_confidence) & ~is_sure
         everyone = np.arange(len(predicted))
-        rows, columns = self._pair(predicted, everyone, detections, np.flatnonzero(is_sure), self.momentum)
+        rows, columns = self._pair(predicted, everyone, detections, np.flatnonzero(is_sure), pts_us, self.momentum)
 
         missed = unmatched(len(predicted), rows)
         missed = missed[self._table.confirmed[missed]]
         if len(missed) and is_unsure.any():
-            more = self._pair(predicted, missed, detections, np.flatnonzero(is_unsure))
+            more = self._pair(predicted, missed, detections, np.flatnonzero(is_unsure), pts_us)
             rows, columns = np.concatenate([rows, more[0]]), np.concatenate([columns, more[1]])
 
         missed = unmatched(len(predicted), rows)
         is_sure[columns] = False
         if len(missed) and is_sure.any():
-            more = self._pair(self._observed[:, -1], missed, detections, np.flatnonzero(is_sure))
+            more = self._pair(self._observed[:, -1], missed, detections, np.flatnonzero(is_sure), pts_us)
             rows, columns = np.concatenate([rows, more[0]]), np.concatenate([columns, more[1]])
             is_sure[columns] = False
 
@@ -116,7 +116,13 @@ class OcSort(Tracker):
             self._start(detections, np.flatnonzero(is_sure), pts_us)
 
     def _pair(
-        self, boxes: NDArray[np.float32], tracks: Rows, detections: Detections, candidates: Rows, momentum: float = 0.0
+        self,
+        boxes: NDArray[np.float32],
+        tracks: Rows,
+        detections: Detections,
+        candidates: Rows,
+        pts_us: int,
+        momentum: float = 0.0,
     ) -> tuple[Rows, Rows]:
         """Match some of the tracks with some of the detections; give positions in the full tables."""
         xyxy = detections.xyxy[candidates]
@@ -124,14 +130,12 @@ class OcSort(Tracker):
         if not self.across_classes:
             similarity = forbid_other_classes(similarity, self._table.class_id[tracks], detections.class_id[candidates])
         allowed = similarity >= self.min_iou
-        if momentum and len(tracks) and len(candidates):
+        similarity *= self._table.freshness(tracks, pts_us, self._steps.interval_s)[:, None]
+        if momentum:
             # Weighted by confidence: the place of an unsure detection says little about a direction.
             agreement = direction_agreement(self._observed[tracks], xyxy) * detections.confidence[candidates]
-            # Direction decides between detections that overlap enough; it forbids none of them.
-            similarity = np.where(allowed, np.maximum(similarity + momentum * agreement, 1e-3), 0)
-            rows, columns = assign(similarity, 1e-3)
-        else:
-            rows, columns = assign(similarity, self.min_iou)
+            similarity = similarity + momentum * agreement
+        rows, columns = assign(similarity, allowed)
         return tracks[rows], candidates[columns]
 
     def _match(self, rows: Rows, detections: Detections, columns: Rows, pts_us: int) -> None:

@@ -58,12 +58,12 @@ class Sort(Tracker):
     def _associate(self, detections: Detections, pts_us: int) -> None:
         predicted = from_area_ratio(self._filter.position)
         sure = np.flatnonzero(detections.confidence >= self.min_confidence)
-        rows, columns = self._pair(predicted, np.arange(len(predicted)), detections, sure)
+        rows, columns = self._pair(predicted, np.arange(len(predicted)), detections, sure, pts_us)
         missed = unmatched(len(predicted), rows)
         missed = missed[self._table.confirmed[missed]]
         if len(missed) and len(sure) < len(detections):
             is_unsure = (detections.confidence >= self.low_confidence) & (detections.confidence < self.min_confidence)
-            more_rows, more_columns = self._pair(predicted, missed, detections, np.flatnonzero(is_unsure))
+            more_rows, more_columns = self._pair(predicted, missed, detections, np.flatnonzero(is_unsure), pts_us)
             rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
         self._filter.update(rows, to_area_ratio(detections.xyxy[columns]))
         self._table.match(rows, detections, columns, pts_us)
@@ -78,13 +78,14 @@ class Sort(Tracker):
             self._table.start(detections, new, pts_us)
 
     def _pair(
-        self, predicted: NDArray[np.float32], tracks: Rows, detections: Detections, candidates: Rows
+        self, predicted: NDArray[np.float32], tracks: Rows, detections: Detections, candidates: Rows, pts_us: int
     ) -> tuple[Rows, Rows]:
         """Match some of the tracks with some of the detections; give positions in the full tables."""
         similarity = iou_matrix(predicted[tracks], detections.xyxy[candidates])
         if not self.across_classes:
             similarity = forbid_other_classes(similarity, self._table.class_id[tracks], detections.class_id[candidates])
-        rows, columns = assign(similarity, self.min_iou)
+        claim = self._table.freshness(tracks, pts_us, self._steps.interval_s)
+        rows, columns = assign(similarity * claim[:, None], similarity >= self.min_iou)
         return tracks[rows], candidates[columns]
 
     def _tracks(self, pts_us: int) -> Tracks:

@@ -23,7 +23,7 @@ from engine.association import assign
 from engine.detections import Detections
 from engine.flow import Flow, box_flow
 from engine.packet import Packet
-from engine.track_table import INDEPENDENT_AFTER_S
+from engine.track_table import INDEPENDENT_AFTER_S, STALE_AFTER_S, STALE_SHARE
 from engine.tracker import Tracker
 from engine.tracks import Tracks
 
@@ -116,10 +116,10 @@ class SortReference(Tracker):
     def _associate(self, detections: Detections, pts_us: int) -> None:
         sure = [row for row, c in enumerate(detections.confidence) if c >= self.min_confidence]
         unsure = [row for row, c in enumerate(detections.confidence) if self.low_confidence <= c < self.min_confidence]
-        pairs = self._pair(self._list, detections, sure)
+        pairs = self._pair(self._list, detections, sure, pts_us)
         matched = {id(track) for track, _ in pairs}
         missed = [track for track in self._list if id(track) not in matched and track.confirmed]
-        pairs += self._pair(missed, detections, unsure)
+        pairs += self._pair(missed, detections, unsure, pts_us)
         for track, row in pairs:
             track.match(detections, row, pts_us)
         self._list = [track for track in self._list if self._lives(track, pts_us)]
@@ -129,13 +129,21 @@ class SortReference(Tracker):
                 self._list.append(Track(self._next_id, detections, row, pts_us, self.confirm_hits))
                 self._next_id += 1
 
-    def _pair(self, tracks: list[Track], detections: Detections, rows: list[int]) -> list[tuple[Track, int]]:
+    def _pair(
+        self, tracks: list[Track], detections: Detections, rows: list[int], pts_us: int
+    ) -> list[tuple[Track, int]]:
         similarity = np.zeros((len(tracks), len(rows)))
+        claim = np.ones((len(tracks), 1))
         for i, track in enumerate(tracks):
+            # Whoever was seen a frame ago goes before those that have been lost for longer.
+            lost_s = (pts_us - track.matched_us) / 1e6 - self._steps.interval_s
+            claim[i] = 1 - STALE_SHARE * min(max(lost_s / STALE_AFTER_S, 0), 1)
             for j, row in enumerate(rows):
                 if self.across_classes or track.class_id == detections.class_id[row]:
                     similarity[i, j] = iou(track.xyxy, detections.xyxy[row])
-        return [(tracks[i], rows[j]) for i, j in zip(*assign(similarity, self.min_iou), strict=True)]
+        return [
+            (tracks[i], rows[j]) for i, j in zip(*assign(similarity * claim, similarity >= self.min_iou), strict=True)
+        ]
 
     def _lives(self, track: Track, pts_us: int) -> bool:
         coasted_us = pts_us - track.matched_us

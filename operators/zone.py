@@ -40,6 +40,7 @@ from engine.geometry import (
     inside_polygon,
     leaves_frame,
 )
+from engine.last_look import LastLook
 from engine.operator import FlushReason, Operator
 from engine.packet import Packet
 from engine.tracks import Tracks
@@ -102,10 +103,11 @@ class Zone(Operator):
         """Start with an empty zone."""
         self._visitors: dict[int, _Visitor] = {}
         self._occupancy = 0
+        self._look = LastLook()
 
     def process(self, packet: Packet) -> Packet:
         """Emit who enters, stays for long and exits at this frame."""
-        tracks = packet.tracks
+        tracks, observed = packet.tracks, self._look.observed(packet)
         if tracks is None:
             return packet
         frame, before = packet.frame, self._occupancy
@@ -115,7 +117,7 @@ class Zone(Operator):
         inside = inside_polygon(anchors, self.polygon)
         margin = self.margin * (tracks.xyxy[:, 3] - tracks.xyxy[:, 1]) / height
         outside = ~inside & (distance_to_polygon(anchors, self.polygon, width / height) > margin)
-        for row in np.flatnonzero(tracks.confirmed & (tracks.coasted_s == 0)):
+        for row in np.flatnonzero(tracks.confirmed & observed):
             events += self._observe(frame, tracks, int(row), bool(inside[row]), bool(outside[row]))
         return packet.emit(*events, *self._number(before))
 

@@ -56,10 +56,11 @@ class Sun:
     towards: tuple[float, float, float] = (-0.45, 0.80, -0.40)
     shadow: float = 0.30
 
-    def shade(self, normal: Floats) -> float:
-        """How bright a surface is that looks along `normal`."""
-        towards = np.array(self.towards) / math.hypot(*self.towards)
-        return 0.62 + 0.42 * max(0.0, float(normal @ towards))
+    def shade(self, normal: tuple[float, float, float]) -> float:
+        """How bright a surface is that looks along `normal`, a unit vector in the axes of `towards`."""
+        x, y, z = self.towards
+        towards = (normal[0] * x + normal[1] * y + normal[2] * z) / math.hypot(x, y, z)
+        return 0.62 + 0.42 * max(0.0, towards)
 
 
 def tint(bgr: Colour, gain: float) -> Colour:

@@ -115,22 +115,27 @@ class _Build:
     parts: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        side = self.state.place(np.array([(0.0, 1.0, 0.0)]))[0] - self.state.place(np.zeros((1, 3)))[0]
-        centre = self.state.place(np.array([(0.0, 0.0, 0.8)]))[0]
-        self.near_side = 1.0 if float(side @ (self.view.eye - centre)) > 0 else -1.0
+        # Camera and sun in the vehicle's own axes: faces are judged there, and only what shows is placed in the world.
+        sin, cos = math.sin(self.state.heading), math.cos(self.state.heading)
+        axes = np.array(((sin, 0.0, cos), (cos, 0.0, -sin), (0.0, 1.0, 0.0)))
+        self._eye: list[float] = (axes @ (self.view.eye - (self.state.x, 0.0, self.state.z))).tolist()
+        self._sun = Sun((axes @ self.sun.towards).tolist(), self.sun.shadow)
+        self.near_side = 1.0 if self._eye[1] > 0 else -1.0
 
     def face(self, points: Floats, centre: Floats, bgr: Colour, *inlays: tuple[Floats, Colour]) -> None:
         """Add a polygon (and what lies on it) if it faces the camera; `centre` is a point inside the solid."""
-        xyz, inside = self.state.place(points), self.state.place(centre[None])[0]
-        normal = np.cross(xyz[1] - xyz[0], xyz[2] - xyz[1])
-        normal /= max(float(np.linalg.norm(normal)), 1e-9)
-        middle = xyz.mean(0)
-        if float(normal @ (middle - inside)) < 0:
-            normal = -normal
-        if float(normal @ (self.view.eye - middle)) <= 0:
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = points[:3].tolist()
+        (ux, uy, uz), (vx, vy, vz) = (bx - ax, by - ay, bz - az), (cx - bx, cy - by, cz - bz)
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        mx, my, mz = centre.tolist()
+        if nx * (ax - mx) + ny * (ay - my) + nz * (az - mz) < 0:
+            nx, ny, nz = -nx, -ny, -nz
+        ex, ey, ez = self._eye
+        if nx * (ex - ax) + ny * (ey - ay) + nz * (ez - az) <= 0:
             return
-        shade = self.sun.shade(normal)
-        self._polygon(xyz, tint(bgr, shade))
+        length = math.hypot(nx, ny, nz)
+        shade = self._sun.shade((nx / length, ny / length, nz / length))
+        self._polygon(self.state.place(points), tint(bgr, shade))
         for inlay, colour in inlays:
             self._polygon(self.state.place(inlay), tint(colour, shade), inlay=True)
 
@@ -138,7 +143,7 @@ class _Build:
         self.parts.append(Part(balls(xyz), bgr, "polygon", inlay))
 
     def _distance(self, points: Floats) -> float:
-        return float(np.linalg.norm(self.state.place(points).mean(0) - self.view.eye))
+        return math.dist(points.mean(0).tolist(), self._eye)
 
     def extrude(self, outline: tuple[tuple[float, float], ...], half: float, bgr: Colour) -> None:
         """A side view pulled across the width: its strips, then the near side with a darker sill."""
@@ -160,22 +165,22 @@ class _Build:
         """Bumpers, grille, plates, lights, door seams."""
         front, rear = shell.length / 2, -shell.length / 2
         out = 0.01
-        nose, tail = np.array((0.0, 0.0, 0.6)), np.array((0.0, 0.0, 0.6))
+        inside = np.array((0.0, 0.0, 0.6))
         base = shell.body[-1][1]
 
-        def panel(f: float, s0: float, s1: float, u0: float, u1: float, centre: Floats, bgr: Colour) -> None:
-            self.face(np.array([(f, s0, u0), (f, s1, u0), (f, s1, u1), (f, s0, u1)]), centre, bgr)
+        def panel(f: float, s0: float, s1: float, u0: float, u1: float, bgr: Colour) -> None:
+            self.face(np.array([(f, s0, u0), (f, s1, u0), (f, s1, u1), (f, s0, u1)]), inside, bgr)
 
-        panel(front + out, -half * 0.95, half * 0.95, base, base + 0.12, nose, tint(paint, 0.45))
-        panel(front + out, -half * 0.5, half * 0.5, base + 0.14, base + 0.24, nose, (40, 40, 42))
-        panel(front + 2 * out, -0.26, 0.26, base + 0.03, base + 0.13, nose, (225, 230, 230))
+        panel(front + out, -half * 0.95, half * 0.95, base, base + 0.12, tint(paint, 0.45))
+        panel(front + out, -half * 0.5, half * 0.5, base + 0.14, base + 0.24, (40, 40, 42))
+        panel(front + 2 * out, -0.26, 0.26, base + 0.03, base + 0.13, (225, 230, 230))
         for s in (-1.0, 1.0):
-            panel(front + out, s * half * 0.55, s * half * 0.95, 0.52, 0.68, nose, (235, 240, 240))
+            panel(front + out, s * half * 0.55, s * half * 0.95, 0.52, 0.68, (235, 240, 240))
         if shell.cargo is None:
-            panel(rear - out, -half * 0.95, half * 0.95, base, base + 0.16, tail, tint(paint, 0.5))
-            panel(rear - 2 * out, -0.26, 0.26, 0.55, 0.66, tail, (220, 228, 230))
+            panel(rear - out, -half * 0.95, half * 0.95, base, base + 0.16, tint(paint, 0.5))
+            panel(rear - 2 * out, -0.26, 0.26, 0.55, 0.66, (220, 228, 230))
             for s in (-1.0, 1.0):
-                panel(rear - out, s * half * 0.62, s * half * 0.97, 0.70, 0.86, tail, (40, 40, 190))
+                panel(rear - out, s * half * 0.62, s * half * 0.97, 0.70, 0.86, (40, 40, 190))
         side = self.near_side * (half + 0.004)
         foot_rear, foot_front, foot_height = shell.cabin[0], shell.cabin[1], shell.cabin[4]
         seams = [foot_front - 0.35, (foot_rear + foot_front) / 2 + 0.1] if shell.panes else [foot_front - 0.3, 0.35]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.detections import Detections
 from engine.event import Event
 from engine.operator import FlushReason, Operator
 from engine.packet import Packet
@@ -72,7 +73,7 @@ def play(
     for index, rows in enumerate(frames):
         time_s = index / fps if times_s is None else times_s[index]
         frame = make_frame(index, pts_s=time_s, size_wh=SIZE_WH)
-        packet = Packet(frame, tracks=None if rows is None else make_tracks(rows))
+        packet = Packet(frame, tracks=None if rows is None else make_tracks(rows), detections=Detections.empty())
         found += [(time_s, event) for event in operator.process(packet).events]
     if end is not None:
         found += [(time_s, event) for event in operator.flush(end)]

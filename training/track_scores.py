@@ -121,7 +121,8 @@ def without_open(truth: MotTable, is_open: NDArray[np.bool_], results: MotTable)
     num_frames = max(truth.last_frame, results.last_frame)
     for of_truth, of_results in zip(truth.rows_by_frame(num_frames), results.rows_by_frame(num_frames), strict=True):
         if is_open[of_truth].any():
-            rows, columns = assign(iou_matrix(truth.xyxy[of_truth], results.xyxy[of_results]), minimum=0.5)
+            iou = iou_matrix(truth.xyxy[of_truth], results.xyxy[of_results])
+            rows, columns = assign(iou, iou >= 0.5)
             keep[of_results[columns[is_open[of_truth[rows]]]]] = False
     return results[keep]
 

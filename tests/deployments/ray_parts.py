@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from engine.detections import Detections
+from engine.errors import SinkError
 from engine.event import Event
 from engine.frame import SourceFrame
 from engine.operator import BatchOperator, Operator, Sink
@@ -150,6 +151,8 @@ class Beside(Sink):
 
     def open(self) -> None:
         self._num = 0
+        if not Path(self.folder).is_dir():
+            raise SinkError(f"{self.folder}: no such folder")
         self._file = (Path(self.folder) / f"{os.getpid()}.jsonl").open("w", encoding="utf-8")
 
     def write(self, events: Sequence[Event], headers: Mapping[str, str]) -> None:
@@ -162,7 +165,8 @@ class Beside(Sink):
         return 0
 
     def close(self) -> None:
-        self._file.close()
+        if hasattr(self, "_file"):
+            self._file.close()
 
     def counts(self) -> Mapping[str, float]:
         return {"accepted": self._num, "ack_ms_p50": self._num}

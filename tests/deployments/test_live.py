@@ -17,10 +17,10 @@ from deployments.cluster import Limits
 from deployments.ray_runner import run_live
 from engine import local
 from engine.commands.run import Request
-from engine.errors import ClusterError, ConfigError, SourceError
+from engine.errors import ClusterError, ConfigError, SinkError, SourceError
 from engine.site import Site
 from operators import Letterbox
-from tests.deployments.ray_runs import HERE, Keep, LiveRun, make_site, part
+from tests.deployments.ray_runs import Keep, LiveRun, make_site, part
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -69,12 +69,12 @@ def test_a_killed_actor_comes_back_and_the_others_do_not_notice(caplog: pytest.L
 
 def test_a_camera_that_kills_its_host_twice_is_isolated() -> None:
     cameras = {"a": LIVE, "bad": LIVE, "b": LIVE}
-    with LiveRun(make_site(cameras, part("SayProcess"), part("Bomb", at=10)), workers=1) as live:
+    with LiveRun(make_site(cameras, part("SayProcess"), part("Bomb", at=4)), workers=1) as live:
         live.until(lambda: all(len(live.epochs(name)) == 3 for name in "ab"))
         good = {name: live.pids(name)[-1] for name in "ab"}
         assert good["a"] != good["b"], "each camera has a host of its own now"
         live.until(lambda: len(live.epochs("bad")) >= 4)
-        live.until(lambda: all(len(live.events(name)) > 100 for name in "ab"))
+        live.until(lambda: all(len(live.events(name)) > 60 for name in "ab"))
 
     for name in "ab":
         # Two deaths that were the neighbour's fault, and none after that.
@@ -104,7 +104,7 @@ def test_recordings_give_the_events_that_one_process_gives(workers: int) -> None
 
     assert errors == {}
     assert by_camera(sink) == by_camera(expected)
-    assert {"latency-ms", "pipeline", "node"} <= set(sink.headers[2])
+    assert {"latency-ms", "pipeline", "node"} == set().union(*sink.headers)
 
 
 def test_a_detector_in_an_actor_gives_the_events_of_a_local_one() -> None:
@@ -158,18 +158,16 @@ def test_resources_that_are_not_there_end_the_run_with_what_is_wanted_and_availa
         assert time.monotonic() - started_s < 10
 
 
-def test_an_operator_that_cannot_be_opened_ends_the_run_with_its_own_words(tmp_path: Path) -> None:
-    beside = part("Beside", folder=str(tmp_path / "missing"))
-    with pytest.raises(ClusterError, match=r"host-1 .*: opening models and operators: FileNotFoundError"):
-        run(make_site({"a": "a?num=3"}, sinks=(beside,)))
+def test_what_cannot_be_opened_ends_the_run_with_its_own_words() -> None:
+    with pytest.raises(SinkError, match=r"^/nowhere/at/all: no such folder$"):
+        run(make_site({"a": "a?num=3"}, sinks=(part("Beside", folder="/nowhere/at/all"),)))
 
 
 def test_a_source_kind_that_does_not_exist_is_a_configuration_error() -> None:
     site = make_site({"a": "a?num=3"})
-    (HERE / "no_such_parts.py").exists()
     object.__setattr__(site.cameras["a"], "kind", "no_such_parts:Source")
 
-    with pytest.raises(ConfigError, match="no file .*no_such_parts.py"):
+    with pytest.raises(ConfigError, match=r"no file .*no_such_parts.py"):
         run(site)
 
 

@@ -24,3 +24,12 @@ def test_a_confirmed_track_lives_until_its_coast_is_over() -> None:
     table.start(make_detections([Seen(1)]), np.array([0]), 0)
 
     assert [table.survivors(pts_us).tolist() for pts_us in (0, 1_000_000, 1_000_001)] == [[True], [True], [False]]
+
+
+def test_a_claim_fades_over_a_second() -> None:
+    table = TrackTable(confirm_hits=1, max_coast_s=5.0)
+    table.start(make_detections([Seen(1)]), np.array([0]), 0)
+
+    claims = [table.freshness(np.array([0]), round(t * 1e6), interval_s=0.1)[0] for t in (0.1, 0.6, 1.1, 3.0)]
+
+    assert np.allclose(claims, [1, 0.7, 0.4, 0.4])

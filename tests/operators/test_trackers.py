@@ -68,6 +68,15 @@ def test_an_object_lost_for_less_than_max_coast_keeps_its_id(kind: str) -> None:
     assert centres(tracks[17])[0, 0] == pytest.approx(84, abs=1)
 
 
+def test_who_was_seen_just_now_goes_before_who_has_been_lost(kind: str) -> None:
+    # The first stands still and is lost; the second walks up to it, nine pixels off, and stops.
+    frames = [[Seen(100), Seen(35 + 8 * k)] for k in range(8)] + [[Seen(91)] for _ in range(6)] + [[Seen(97)]]
+
+    tracks = follow(make(kind), make_packets(frames))
+
+    assert tracks[-1].track_id[tracks[-1].coasted_s == 0].tolist() == [2]
+
+
 def test_an_object_lost_for_longer_than_max_coast_ends(kind: str) -> None:
     frames = [[Seen(50)] if k < 10 or k >= 25 else [] for k in range(28)]
 

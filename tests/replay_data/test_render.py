@@ -234,7 +234,7 @@ def test_who_leaves_the_scene_inside_a_zone_has_exited(room: Any) -> None:
     """No clip holds such a case: a zone over half of the gate's picture, which people leave at the lower edge."""
     scenes, truth = importlib.import_module("scenes"), importlib.import_module("truth")
     scene = room.SCENES["gate"]()
-    below = scenes.Zone("below", ((0.0, 0.7), (1.0, 0.7), (1.0, 2.0), (0.0, 2.0)), 5.0)
+    below = scenes.Zone("below", ((0.0, 0.7), (1.0, 0.7), (1.0, 2.0), (0.0, 2.0)), 60.0)
     play = room.Play(dataclasses.replace(scene, zones=(below,), lines=(), actors=scene.actors[:2]))
     told = [(e["type"], e["object"]["track_id"]) for e in truth.events(play)]
     assert told == [("zone.entered", 1), ("zone.exited", 1), ("zone.entered", 2), ("zone.exited", 2)]

@@ -1,0 +1,168 @@
+"""What travels to a detector in an actor, and what its client makes of the answers. No cluster is needed."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from deployments import detector_actor
+from deployments.detector_actor import AbsentPicture, RemoteDetector, _DetectorActor, extract, merge, strip
+from deployments.shipment import Shipment
+from engine.errors import BundleError, ClusterError, OperatorError
+from engine.event import Event
+from engine.lane import Request, RequestKey
+from engine.packet import ModelInput, Packet
+from engine.picture import Letterbox
+from engine.plan import PlannedStep, Segment
+from tests.deployments.ray_runs import part
+from tests.frames import make_frame
+
+
+def make_packet(index: int = 0) -> Packet:
+    frame = make_frame(index)
+    spec = Letterbox((32, 32))
+    tensor = ModelInput(frame.picture.letterbox(spec), spec.geometry(frame.size_wh))
+    return Packet(frame=frame, tensor=tensor, events=(Event("test.before"),))
+
+
+def make_segment(**options: Any) -> Segment:
+    return Segment("shared", (PlannedStep("look", part("Look", **options)),), "", "actor", "key")
+
+
+def test_only_the_fields_that_the_operator_reads_travel() -> None:
+    packet = make_packet()
+    bare = pickle.loads(pickle.dumps(strip(packet, part("Look"))))
+
+    assert (bare.frame.camera, bare.frame.index, bare.frame.size_wh) == ("cam", 0, (64, 48))
+    assert np.array_equal(bare.tensor.pixels, cast(ModelInput, packet.tensor).pixels)
+    assert bare.events == ()
+    assert isinstance(bare.frame.picture, AbsentPicture)
+
+
+@pytest.mark.parametrize("use", ["bgr", "gray", "rgb"])
+def test_a_picture_that_stayed_behind_says_so(use: str) -> None:
+    picture = strip(make_packet(), part("Look")).frame.picture
+    with pytest.raises(OperatorError, match=r"camera 'cam': pictures do not travel .* let it read 'tensor'"):
+        getattr(picture, use)()
+
+
+def test_an_answer_is_merged_into_the_packet_that_stayed() -> None:
+    packet, operator = make_packet(), part("Look", says_process=True)
+    (reply,) = operator.process_batch([strip(packet, operator)])
+
+    merged = merge(packet, extract(reply, operator))
+
+    assert merged.frame is packet.frame
+    assert [event.type for event in merged.events] == ["test.before", "test.detector"]
+    assert merged.detections is not None
+    assert len(merged.detections) == 1
+
+
+def infer(actor: _DetectorActor, packets: list[Packet]) -> Any:
+    # To a type checker every method of an actor is a remote one.
+    return cast(Any, actor).infer(packets)
+
+
+class Answers:
+    """Stands where an actor's handle is: each call gives what the list says next, or runs a real actor."""
+
+    def __init__(self, actor: _DetectorActor, faults: list[Exception]) -> None:
+        self.infer = self
+        self.sizes: list[int] = []
+        self._actor, self._faults = actor, faults
+
+    def remote(self, packets: list[Packet]) -> Any:
+        self.sizes.append(len(packets))
+        if self._faults:
+            return self._faults.pop(0)
+        return infer(self._actor, packets)
+
+
+def ask(
+    monkeypatch: pytest.MonkeyPatch, actor: _DetectorActor, packets: list[Packet], faults: list[Exception]
+) -> tuple[list[Packet | None], list[int]]:
+    def get(ref: Any, timeout_s: float, what: str) -> Any:
+        if isinstance(ref, Exception):
+            raise ref
+        return ref
+
+    monkeypatch.setattr(detector_actor, "get", get)
+    handle = Answers(actor, faults)
+    client = RemoteDetector(make_segment(), [handle])
+    replies: dict[int, Packet | None] = {}
+    complete = threading.Event()
+
+    def done(number: int, packet: Packet | None) -> None:
+        replies[number] = packet
+        if len(replies) == len(packets):
+            complete.set()
+
+    for number, packet in enumerate(packets):
+        request = Request(RequestKey("cam", 0, number, 0), "key", packet)
+        client.submit(request, lambda reply, number=number: done(number, reply))  # type: ignore[misc]
+    assert complete.wait(10)
+    client.close()
+    return [replies[n] for n in range(len(packets))], handle.sizes
+
+
+@pytest.mark.parametrize("max_batch", [1, 3, 8])
+def test_every_request_gets_its_own_answer_whatever_the_batches(
+    monkeypatch: pytest.MonkeyPatch, max_batch: int
+) -> None:
+    packets = [make_packet(n).replace(events=(Event("n", data={"n": n}),)) for n in range(20)]
+    actor = _DetectorActor(Shipment.of(make_segment()), 2, max_batch)
+
+    replies, sizes = ask(monkeypatch, actor, packets, [])
+
+    assert [reply and reply.events[0].data for reply in replies] == [{"n": n} for n in range(20)]
+    assert all(reply is not None and reply.detections is not None for reply in replies)
+    assert sum(sizes) == 20
+    assert max(sizes) <= detector_actor.CALL_SIZE
+
+
+def test_a_call_that_fails_is_made_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = _DetectorActor(Shipment.of(make_segment()), 1, 8)
+
+    replies, sizes = ask(monkeypatch, actor, [make_packet()], [ClusterError("its process died")])
+
+    assert (len(replies), sizes) == (1, [1, 1])
+    assert replies[0] is not None
+
+
+def test_after_two_failures_the_frame_goes_on_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    actor = _DetectorActor(Shipment.of(make_segment()), 1, 8)
+    faults: list[Exception] = [ClusterError("its process died"), BundleError("no such model")]
+
+    replies, sizes = ask(monkeypatch, actor, [make_packet()], faults)
+
+    assert (replies, sizes) == ([None], [1, 1])
+    assert "camera 'cam': step 'look' failed at frame 0 (attempt 1 of 2): its process died" in caplog.text
+
+
+def test_one_packet_that_cannot_be_processed_does_not_spoil_its_batch() -> None:
+    actor = _DetectorActor(Shipment.of(make_segment()), 1, 8)
+    good, bad = make_packet(0), make_packet(1).replace(tensor="no tensor")
+
+    answers = infer(actor, [good, bad, good])
+
+    assert [isinstance(answer, str) for answer in answers] == [False, True, False]
+    assert "AttributeError" in cast(str, answers[1])
+
+
+def test_an_operator_that_cannot_be_opened_says_why_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any) -> None:
+        raise BundleError("no such model")
+
+    segment = make_segment()
+    monkeypatch.setattr(type(segment.steps[0].operator), "open", refuse)
+    actor = _DetectorActor(Shipment.of(segment), 1, 1)
+
+    for call in (actor.ready, lambda: infer(actor, [])):
+        with pytest.raises(BundleError, match="no such model"):
+            call()
