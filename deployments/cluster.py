@@ -126,7 +126,8 @@ def why_lost(error: BaseException) -> str:
     for pattern, words in (
         (r"OutOfMemory|memory pressure|memory monitor", "its process used too much memory and was killed"),
         (r"exit code[: ]+(-?\d+)", "its process ended with exit code {0}"),
-        (r"worker process has died|End of file|SYSTEM_ERROR", "its process died"),
+        (r"temporarily unavailable", "its process died and is being started again"),
+        (r"worker process has died|died unexpectedly|End of file|SYSTEM_ERROR", "its process died"),
         (r"ray\.kill|killed by", "its process was killed"),
         (r"node", "its node is gone"),
     ):

@@ -34,6 +34,9 @@ GOOD_AFTER_S = 10.0
 # Connecting has its own, shorter limits inside the source; this one holds whatever the library does.
 CONNECT_LIMIT_S = 10.0
 MAX_STUCK_THREADS = 3
+# Longer than any camera's distance between key frames: with no whole picture for so long, the stream is broken, or the
+# camera sends no key frames, and only a new connection makes it send one.
+WHOLE_FRAME_LIMIT_S = 20.0
 
 
 class Connection:
@@ -83,6 +86,7 @@ class Connection:
         self._retry_at_s = self._monotonic()
         self._started_at_s = 0.0
         self._last_frame_at_s = 0.0
+        self._last_whole_at_s = 0.0
         self._gap_told = False
         self._down_cause: str | None = None
         self._source: Source | None = None
@@ -104,6 +108,9 @@ class Connection:
                 if silent_s > self.camera.stall_after_s:
                     text = f"no frame from {self.camera.url} for {silent_s:.1f} s"
                     self._end(SourceError(self._text(text), Cause.STALL), now_s)
+                elif now_s - self._last_whole_at_s > WHOLE_FRAME_LIMIT_S:
+                    text = f"no whole picture from {self.camera.url} for {WHOLE_FRAME_LIMIT_S:.0f} s"
+                    self._end(SourceError(self._text(text), Cause.CODEC), now_s)
                 elif silent_s > self.camera.gap_after_s and not self._gap_told:
                     self._gap_told = True
                     self._tell(Control("gap", "no_frames"))
@@ -183,6 +190,7 @@ class Connection:
                 with self._lock:
                     if generation != self._generation:
                         return
+                    self._last_whole_at_s = self._monotonic()
                     # A new epoch inside one connection counts as used.
                     self._epoch = max(self._epoch or 0, frame.epoch)
                 if not self._mailbox.put(Arrival(frame, self._monotonic()), writer):
@@ -212,6 +220,7 @@ class Connection:
             self._last_frame_at_s = self._monotonic()
             if self._state == "connecting":
                 self._state = "running"
+                self._last_whole_at_s = self._last_frame_at_s
                 logger.info("camera '%s': up", self.name)
             self._gap_told = False
             self._down_cause = None

@@ -36,7 +36,8 @@ def read_frames(
     Raises:
         SourceError: the source failed, or a recording held no frame at all.
     """
-    timeline = Timeline(camera, first_epoch, source.live, source.starts_unix_us)
+    nominal_fps = getattr(source, "nominal_fps", None)
+    timeline = Timeline(camera, first_epoch, source.live, source.starts_unix_us, nominal_fps)
     seen_key = False
     try:
         for source_frame in source.frames():

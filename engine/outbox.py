@@ -63,6 +63,11 @@ class Outbox:
         with self._changed:
             return self._left()
 
+    @property
+    def num_dropped(self) -> int:
+        """How many events gave way because it was full."""
+        return self._counts["dropped"]
+
     def accept(self, events: Sequence[Event], headers: Mapping[str, str]) -> None:
         """Append events; a full queue drops by its policy, and counts it."""
         now = time.monotonic()

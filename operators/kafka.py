@@ -287,7 +287,10 @@ _CAUSES = (
     (r"Handshake failed", "the TLS handshake fails; check security_protocol, the port may not speak TLS"),
     (r"TopicAuthorizationFailed", "it denies writing to topic '{sink.topic}'; grant Write to the user"),
     (r"ClusterAuthorizationFailed", "it denies idempotent writing; grant IdempotentWrite to the user"),
-    (r"Failed to update metadata", "it knows no topic '{sink.topic}'; create it or set create_topic: true"),
+    (
+        r"Failed to update metadata",
+        "it says nothing about topic '{sink.topic}'; if it is missing, create_topic: true helps",
+    ),
     (r"DNS|gaierror", "the host name cannot be resolved; check bootstrap"),
     (r"ECONNREFUSED", "nothing listens there; check bootstrap, and that Kafka runs"),
     (r"NotEnoughReplicas", "too few replicas of topic '{sink.topic}' are in sync"),
@@ -342,6 +345,7 @@ class _Delivery:
         self._failures = 0
         self._trouble_since: float | None = None
         self._said: dict[str, float] = {}
+        self._num_dropped = 0
 
     def stop(self) -> None:
         self._stopping.set()
@@ -365,6 +369,8 @@ class _Delivery:
                     # Whatever it was: starting over from the first event without an answer loses nothing.
                     self._failures += 1
                     self._complain(self._sink.explain(error, heard))
+                finally:
+                    self._own_up()
             _abandon(producer)
             producer = None
             if self._failures:
@@ -490,6 +496,12 @@ class _Delivery:
         self._trouble_since = self._trouble_since or time.monotonic()
         if not self._stopping.is_set():
             self._say(why, f"{why}; {len(self.outbox)} events wait, trying again")
+
+    def _own_up(self) -> None:
+        dropped = self.outbox.num_dropped
+        if dropped > self._num_dropped:
+            self._num_dropped = dropped
+            self._say("dropped", f"max_queue {self._sink.max_queue} is reached: {dropped} events dropped so far")
 
     def _cheer(self) -> None:
         self._failures = 0

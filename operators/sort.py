@@ -6,7 +6,7 @@ and then, for confirmed tracks that found none, the unsure ones. `sort_reference
 A frame that was not looked at (`detections` is None) moves the boxes and nothing else: by their own velocity, and by
 the median of `flow` inside each box where an earlier step has computed it. No track is missed or ended there.
 
-About 0.15 ms a frame with ten objects; 5 times as fast as `sort_reference`.
+About 0.2 ms a frame with ten objects; 4 times as fast as `sort_reference` (tests/benchmarks/bench_trackers.py).
 
     - track: {kind: sort, max_coast_s: 2}
 """

@@ -78,14 +78,13 @@ def test_a_signal_ends_a_live_run_cleanly_and_leaves_nothing_running(tmp_path: P
         process.kill()
 
     assert process.returncode == 0, errors
-    assert errors.splitlines()[-1].startswith(
-        json.loads((tmp_path / "summary.json").read_text())["frames_analysed"].__str__()
-    )
+    frames = json.loads((tmp_path / "summary.json").read_text())["frames_analysed"]
+    assert errors.splitlines()[-1].startswith(f"{frames} frames of 2 camera(s)")
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [e["type"] for e in events if e["camera"] == "a"][-1] == "camera.down"
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
-    assert addresses <= {"127.0.0.1", "::1"}
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def listening(processes: list[psutil.Process]) -> set[str]:
@@ -194,24 +193,12 @@ def test_a_process_that_dies_is_told_from_one_that_does_not_answer(ray_cluster: 
         ("Worker unexpectedly exits with a connection error code 2. End of file.", "its process died"),
         ("The actor is dead because it was killed by `ray.kill`.", "its process was killed"),
         ("The actor died because its node has died.", "its node is gone"),
+        ("The actor is temporarily unavailable: Unavailable.", "its process died and is being started again"),
         ("something else", r"its process ended (RuntimeError)"),
     ],
 )
 def test_why_an_actor_was_lost_is_said_in_a_few_words(text: str, expected: str) -> None:
     assert cluster.why_lost(RuntimeError(text)).startswith(expected)
-
-
-def test_our_own_signal_handlers_survive(tmp_path: Path) -> None:
-    code = (
-        "import signal, os\n"
-        "signal.signal(signal.SIGTERM, lambda *a: print('ours'))\n"
-        "from deployments import cluster\n"
-        "with cluster.connect():\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "os.kill(os.getpid(), signal.SIGTERM)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=HERE.parents[1])
-    assert (done.stdout, done.returncode) == ("ours\nours\n", 0), done.stderr
 
 
 def test_resources_are_written_in_a_fixed_order() -> None:

@@ -106,6 +106,16 @@ def test_a_gap_is_told_before_a_stall_and_both_once() -> None:
     assert source.closed.is_set()
 
 
+def test_a_camera_that_sends_nothing_whole_is_connected_anew() -> None:
+    rig = Rig(FakeSource(1, live=True, then="hang", corrupt=frozenset({0})))
+    rig.advance(0)
+    rig.until(lambda: rig.states("running"))
+    rig.now_s += module.WHOLE_FRAME_LIMIT_S + 1
+    rig.connection._last_frame_at_s = rig.now_s
+    rig.advance(0)
+    assert rig.items() == ["end:codec"]
+
+
 def test_what_a_muted_thread_says_later_is_not_heard() -> None:
     stuck = FakeSource(1, live=True, then="hang", deaf=True)
     rig = Rig(stuck, FakeSource(1, live=True, then="hang"))

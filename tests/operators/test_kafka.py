@@ -119,11 +119,15 @@ def test_accepts_at_once_and_closes_quickly_while_nothing_listens(caplog: pytest
 
 
 @pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest"])
-def test_a_full_queue_drops_by_its_policy_and_counts_it(when_full: Any) -> None:
+def test_a_full_queue_drops_by_its_policy_and_says_so(
+    when_full: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("operators.kafka.CONNECT_TIMEOUT_S", 0.2)
     sink = Kafka(f"127.0.0.1:{_closed_port()}", max_queue=3, when_full=when_full)
     with opened(sink):
         sink.write([make_event(seq=seq) for seq in range(1, 6)], {})
         assert sink.counts() == {**_zeros(), "accepted": 5, "waiting": 3, "dropped": 2}
+        _wait_until(lambda: f"{sink}: max_queue 3 is reached: 2 events dropped so far" in _said(sink, caplog))
 
 
 def test_says_once_and_in_one_sentence_why_it_cannot_connect(

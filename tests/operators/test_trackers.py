@@ -69,8 +69,8 @@ def test_an_object_lost_for_less_than_max_coast_keeps_its_id(kind: str) -> None:
 
 
 def test_who_was_seen_just_now_goes_before_who_has_been_lost(kind: str) -> None:
-    # The first stands still and is lost; the second walks up to it, nine pixels off, and stops.
-    frames = [[Seen(100), Seen(35 + 8 * k)] for k in range(8)] + [[Seen(91)] for _ in range(6)] + [[Seen(97)]]
+    # The first stands still and is lost; the second walks near and stops; then a detection nearer to the first comes.
+    frames = [[Seen(100), Seen(70 + 2 * k)] for k in range(8)] + [[Seen(84)]] * 6 + [[Seen(93)]]
 
     tracks = follow(make(kind), make_packets(frames))
 

@@ -259,29 +259,35 @@ def test_the_side_of_a_line(room: Any, step: tuple[Any, Any], direction: str | N
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_boxes_are_where_the_picture_changes(stages: dict[str, Any], camera: str) -> None:
     empty = cv2.cvtColor(stages[camera].backdrop.astype(np.uint8), cv2.COLOR_BGR2GRAY).astype(np.float32)
-    frames = decode(camera)
-    inside, beside, nowhere = [], [], []
-    for index in range(5, len(frames), 9):
-        change = np.abs(frames[index].astype(np.float32) * (219 / 255) + 16 - empty * (219 / 255) - 16)
-        rows = [row for row in read_gt(camera) if row["frame"] == index + 1]
+    frames, gt = decode(camera), read_gt(camera)
+    inside: dict[int, list[float]] = {-1: [], 0: [], 1: []}
+    beside, nowhere = [], []
+    for index in range(5, len(frames) - 1, 9):
+        change = np.abs(frames[index] - empty)
         free = np.ones(change.shape, bool)
-        for row in rows:
-            x1, y1, x2, y2 = _corners(row)
+        for late in inside:
+            for x1, y1, x2, y2 in boxes_in_the_clear(gt, index + late):
+                inside[late].append(float(change[y1:y2, x1:x2].mean()))
+                if late == 0:
+                    beside.append(float(change[y1:y2, 2 * x1 - x2 : x1].mean()))
+        for x1, y1, x2, y2 in (corners(row) for row in gt if row["frame"] == index + 1):
             free[max(y1 - 25, 0) : y2 + 25, max(x1 - 60, 0) : x2 + 60] = False
         nowhere.append(float(change[free].mean()))
-        for row in rows:
-            x1, y1, x2, y2 = _corners(row)
-            width = x2 - x1
-            if row["visibility"] < 0.95 or x1 < width or x2 + width > SIZE_WH[0]:
-                continue
-            inside.append(float(change[y1:y2, x1:x2].mean()))
-            beside.append(float(change[y1:y2, x1 - width : x1].mean()))
-    assert len(inside) > 60
-    assert np.mean(inside) > 5 * np.mean(nowhere)
-    assert np.mean(inside) > 2.5 * np.mean(beside)
-    assert np.mean(np.array(inside) > 2 * np.mean(nowhere)) > 0.97
+
+    assert len(inside[0]) > 60
+    assert np.mean(inside[0]) > 5 * np.mean(nowhere)
+    assert np.mean(inside[0]) > 2.5 * np.mean(beside)
+    assert min(inside[0]) > 2 * np.mean(nowhere)
+    # One frame early or late, the boxes fit less well.
+    assert np.mean(inside[0]) > max(np.mean(inside[-1]), np.mean(inside[1]))
 
 
-def _corners(row: dict[str, float]) -> tuple[int, int, int, int]:
-    x1, y1 = round(row["left"] - 1), round(row["top"] - 1)
-    return x1, y1, round(row["left"] - 1 + row["width"]), round(row["top"] - 1 + row["height"])
+def boxes_in_the_clear(gt: list[dict[str, float]], index: int) -> list[tuple[int, int, int, int]]:
+    """Boxes of a zero-based frame that nothing hides, with room for another one to the left."""
+    boxes = [corners(row) for row in gt if row["frame"] == index + 1 and row["visibility"] > 0.95]
+    return [box for box in boxes if box[0] > box[2] - box[0]]
+
+
+def corners(row: dict[str, float]) -> tuple[int, int, int, int]:
+    x1, y1 = row["left"] - 1, row["top"] - 1
+    return round(x1), round(y1), round(x1 + row["width"]), round(y1 + row["height"])
