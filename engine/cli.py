@@ -52,8 +52,6 @@ def _options(
     handler = _StderrHandler()
     handler.addFilter(_redact_record)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler], force=True)
-    # kafka-python logs every failed attempt; our sinks say it once, in a sentence.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 class _StderrHandler(logging.Handler):

@@ -236,8 +236,8 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"https://vedette.example/{SCHEMA}.json",
-        "title": "Vedette event",
         **schema,
+        "title": "Vedette event",
     }
 
 

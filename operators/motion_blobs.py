@@ -2,8 +2,8 @@
 
 A reduced picture is compared with a learned background. What differs by more than the pixel's own noise is
 foreground, unless it is the same surface in another light: a shadow, a headlight's beam, a cloud over the whole scene.
-Foreground is grouped into blobs, people side by side are cut apart, and each blob is a detection of class `object`. One
-object in front of another is one blob with it.
+Foreground is grouped into blobs, and each is a detection of class `object`. People side by side are cut apart; objects
+that were apart stay so for a while when one passes in front of another. Who always walk arm in arm are one object.
 
 The background follows slow change, and takes in whatever has stood still for `absorb_s`. Where an object that was
 there from the start goes away it leaves a ghost: a spot whose outline is an edge in the background and none in the
@@ -20,7 +20,6 @@ Example:
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.blobs import KeepApart, pieces, split_group, with_legs
 from engine.detections import Detections
 from engine.event import Event
 from engine.operator import FlushReason, Operator
@@ -37,7 +37,6 @@ from engine.packet import Packet
 from engine.picture import Pixels
 
 Floats = NDArray[np.float32]
-Box = tuple[int, int, int, int]
 
 # Seconds in which the background forgets: long enough for a walker to pass, short enough for the sun.
 FOLLOW_S = 8.0
@@ -58,15 +57,6 @@ DARKEST_SHADOW = 0.65
 SAME_TEXTURE = 0.92
 MIN_TEXTURE = 4.0
 TEXTURE_WH = (5, 5)
-# When a blob is a group of people: how wide it must be for its height, how high in work pixels, how low the valley
-# between two heads must be, and how wide one person may be.
-MIN_GROUP_ASPECT = 0.5
-MIN_GROUP_HEIGHT = 12
-VALLEY_DEPTH = 0.8
-MAX_PERSON_ASPECT = 0.75
-# How wide a blob may be that has lost its legs, and how narrow a whole person is.
-MAX_TORSO_ASPECT = 1.3
-MIN_PERSON_ASPECT = 0.4
 MIN_PIXELS = 8
 # A patch is foreground as far as its difference passes WEAK times the threshold, if MIN_CORE of its pixels pass STRONG.
 WEAK, STRONG, MIN_CORE = 0.65, 1.4, 5
@@ -110,6 +100,7 @@ class MotionBlobs(Operator):
         """Start with no background."""
         self._samples: list[tuple[float, Pixels]] = []
         self._background: _Background | None = None
+        self._apart = KeepApart()
         self._last_s = 0.0
 
     def process(self, packet: Packet) -> Packet:
@@ -133,7 +124,7 @@ class MotionBlobs(Operator):
         self._background.learn(planes, seen, step_s)
         blobs = find_blobs(seen, self.min_area)
         blobs.xyxy[:] *= np.array([width / work_wh[0], height / work_wh[1]] * 2, np.float32)
-        return packet.replace(detections=blobs)
+        return packet.replace(detections=self._apart.separate(blobs, frame.pts_s))
 
     def flush(self, reason: FlushReason) -> tuple[Event, ...]:
         """Forget the background."""
@@ -350,7 +341,7 @@ def find_blobs(seen: Seen, min_area: float) -> Detections:
     height, width = seen.foreground.shape
     joined = _join_fragments(seen.foreground)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    boxes: list[Box] = []
+    boxes: list[tuple[int, int, int, int]] = []
     confidences: list[float] = []
     for label in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[label])
@@ -361,82 +352,15 @@ def find_blobs(seen: Seen, min_area: float) -> Detections:
         clear = cv2.mean(seen.strength[window], blob.view(np.uint8))[0]
         confidence = 0.3 + 0.35 * min(1.0, area / (0.6 * w * h)) + 0.3 * min(1.0, max(0.0, (clear - 1) / 2))
         parts = split_group(blob)
-        boxes += [_with_legs((x + x1, y + y1, x + x2, y + y2), seen.raw) for x1, y1, x2, y2 in parts]
+        boxes += [with_legs((x + x1, y + y1, x + x2, y + y2), seen.raw) for x1, y1, x2, y2 in parts]
         confidences += [confidence] * len(parts)
     xyxy = np.array(boxes, np.float32).reshape(-1, 4)
     box_area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
     found = Detections(xyxy, np.array(confidences, np.float32), np.zeros(len(xyxy), np.int64))
-    return found[(box_area >= min_area * width * height) & ~_contained(xyxy, box_area)]
-
-
-def _with_legs(box: Box, raw: Pixels) -> Box:
-    """Follow an upright blob down through what was taken for a shadow: grey trousers on grey ground look like one.
-
-    Down to the height that a person of this width may have; a shadow beyond that stays out.
-    """
-    x1, y1, x2, y2 = box
-    if x2 - x1 > MAX_TORSO_ASPECT * (y2 - y1):
-        return box
-    lowest = min(raw.shape[0], y1 + round((x2 - x1) / MIN_PERSON_ASPECT))
-    below: NDArray[np.bool_] = np.any(raw[y2:lowest, x1:x2] > 0, axis=1)
-    gap = np.flatnonzero(~below)
-    return x1, y1, x2, y2 + (int(gap[0]) if len(gap) else len(below))
-
-
-def _contained(xyxy: Floats, area: Floats) -> NDArray[np.bool_]:
-    """Mark boxes of which most lies in a larger one: shoes, bags, pieces of a car."""
-    top_left = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2])
-    bottom_right = np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
-    shared = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    inside = (shared > 0.7 * area[:, None]) & (area[:, None] < area[None, :])
-    return cast(NDArray[np.bool_], inside.any(axis=1))
+    return found[(box_area >= min_area * width * height) & ~pieces(xyxy)]
 
 
 def _join_fragments(foreground: Pixels) -> Pixels:
     # Taller than wide: a belt cuts a person, and one beside another should stay apart.
     reach = max(3, round(foreground.shape[0] * 0.02) | 1)
     return cast(Pixels, cv2.morphologyEx(foreground, cv2.MORPH_CLOSE, np.ones((reach, 3), np.uint8)))
-
-
-def split_group(blob: NDArray[np.bool_]) -> list[Box]:
-    """Cut a blob where its height has a clear valley, if every piece is upright: people side by side, not a car.
-
-    Args:
-        blob: bool (h, w), touching all four edges.
-
-    Returns:
-        One box or several, `(x1, y1, x2, y2)` in pixels of the blob.
-    """
-    height, width = blob.shape
-    whole = [(0, 0, width, height)]
-    if width < MIN_GROUP_ASPECT * height or height < MIN_GROUP_HEIGHT:
-        return whole
-    heights = height - blob.argmax(axis=0) - blob[::-1].argmax(axis=0)
-    heights[~blob.any(axis=0)] = 0
-    reach = max(1, round(0.06 * height)) | 1
-    smooth = np.convolve(heights, np.full(reach, 1 / reach), "same")
-    edges = [0, *_valleys(smooth, 0.4 * height), width]
-    pieces = []
-    for left, right in itertools.pairwise(edges):
-        rows, columns = np.flatnonzero(blob[:, left:right].any(axis=1)), np.flatnonzero(blob[:, left:right].any(axis=0))
-        if len(rows):
-            pieces.append((left + int(columns[0]), int(rows[0]), left + int(columns[-1]) + 1, int(rows[-1]) + 1))
-    upright = all(x2 - x1 <= MAX_PERSON_ASPECT * (y2 - y1) for x1, y1, x2, y2 in pieces)
-    return pieces if upright else whole
-
-
-def _valleys(heights: NDArray[np.float64], min_peak: float) -> list[int]:
-    """Find the lowest column between neighbouring peaks, where it is clearly lower than both."""
-    cuts: list[int] = []
-    peak, valley, valley_at = 0.0, math.inf, 0
-    for x, value in enumerate(heights.tolist()):
-        if valley == math.inf:
-            peak = max(peak, value)
-        if peak < min_peak:
-            continue
-        if value < valley and value <= VALLEY_DEPTH * peak:
-            valley, valley_at = value, x
-        if value >= min_peak and valley <= VALLEY_DEPTH * min(value, peak):
-            cuts.append(valley_at)
-            peak, valley = value, math.inf
-    return cuts

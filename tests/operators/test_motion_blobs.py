@@ -15,7 +15,7 @@ from engine.detections import Detections
 from engine.frame import CaptureTime, Frame
 from engine.packet import Packet
 from engine.picture import Picture, Pixels
-from operators.motion_blobs import MotionBlobs, split_group
+from operators.motion_blobs import MotionBlobs
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SIZE_WH = (320, 180)
@@ -157,18 +157,14 @@ def test_an_object_that_was_there_from_the_start_leaves_no_ghost() -> None:
     assert best_iou(found[-1], walker(59)) > 0.75
 
 
-def test_people_side_by_side_are_cut_apart_and_a_car_is_not() -> None:
-    pair = np.zeros((50, 40), np.bool_)
-    pair[0:50, 2:16] = pair[4:50, 24:38] = pair[30:40, 0:40] = True
-    assert len(split_group(pair)) == 2
-    car = np.zeros((30, 80), np.bool_)
-    car[12:30, :] = car[0:14, 20:60] = True
-    assert split_group(car) == [(0, 0, 80, 30)]
+def test_two_who_pass_in_front_of_each_other_stay_two() -> None:
+    def boxes(i: int) -> list[tuple[int, int, int, int]]:
+        right, left = 20 + 4 * max(0, i - 15), 270 - 4 * max(0, i - 15)
+        return [(right, 60, right + 16, 108), (left, 64, left + 20, 118)] if i >= 15 else []
 
-
-def test_who_is_alone_stays_whole() -> None:
-    person = np.ones((50, 18), np.bool_)
-    assert split_group(person) == [(0, 0, 18, 50)]
+    found = watch(lambda i: scene(*boxes(i), seed=i), 6)
+    assert [len(each) for each in found[20:]] == [2] * 40
+    assert all(best_iou(found[i], box) > 0.4 for i in range(20, 60) for box in boxes(i))
 
 
 def test_small_things_are_left_out() -> None:

@@ -65,7 +65,7 @@ def foot(row: dict[str, float]) -> tuple[float, float]:
 def decode(camera: str) -> list[NDArray[np.uint8]]:
     """Luma of every frame."""
     with av.open(str(ROOM / "clips" / f"{camera}.mp4")) as container:
-        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="gray"), np.uint8) for frame in container.decode(video=0)]
 
 
 @pytest.mark.parametrize("camera", ["gate", "dusk"])

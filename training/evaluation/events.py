@@ -2,7 +2,8 @@
 
 An event of the truth and one of the results are the same when camera, type, rule and direction agree and their stream
 times differ by no more than the tolerance. They are paired one to one so that as many as possible pair, and among
-those ways the one with the smallest differences.
+those ways the one with the smallest differences. Exits that say no more than that nobody looks any longer (reason
+`camera_gap` or `shutdown`) are not judged.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from scipy.optimize import linear_sum_assignment
 
 from engine.errors import SourceError, UsageError
 
 # What a truth without a single one of them still speaks about: whoever marks lines and zones marks all of it. Other
 # types (`object.*`, `camera.*`) are judged where the truth holds some.
 ALWAYS_JUDGED = ("line.crossed", "zone.entered", "zone.exited", "zone.dwelled")
+NOBODY_LOOKS = ("camera_gap", "shutdown")
 MAX_LINES = 40
 
 
@@ -126,6 +127,9 @@ def judge_events(truth: Sequence[Fact], results: Sequence[Fact], tolerance_s: fl
 
 
 def _assign(expected: list[Fact], found: list[Fact], tolerance_s: float) -> tuple[list[int], list[int]]:
+    # Imported here: it costs most of a second, and every start of `vedette` reads this file.
+    from scipy.optimize import linear_sum_assignment
+
     if not expected or not found:
         return [], []
     apart = np.abs(np.subtract.outer([f.pts_s for f in expected], [f.pts_s for f in found]))
@@ -152,7 +156,9 @@ def read_facts(path: Path) -> list[Fact]:
         if not line.strip():
             continue
         try:
-            facts.append(_fact(json.loads(line)))
+            body = json.loads(line)
+            if not (body["type"] == "zone.exited" and body.get("reason") in NOBODY_LOOKS):
+                facts.append(_fact(body))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SourceError(
                 f"{path}: line {number}: not an event; expected a JSON object with type, camera and pts_s ({error!r})"

@@ -77,6 +77,13 @@ def test_vedettes_own_log_and_a_truth_without_ids_are_read(tmp_path: Path) -> No
     ]
 
 
+def test_an_exit_because_nobody_looks_any_longer_is_not_judged(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    exits = [make_event(type="zone.exited", seq=25, reason=reason) for reason in ("lost", "shutdown", "camera_gap")]
+    path.write_bytes(b"".join(event.to_json() + b"\n" for event in exits))
+    assert read_facts(path) == [Fact("gate", "zone.exited", "in", "", 1.0)]
+
+
 def test_a_missing_log_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"gone\.jsonl: no such event log"):
         read_facts(tmp_path / "gone.jsonl")
