@@ -21,6 +21,7 @@ lint: .venv/test
 
 types: .venv/test
 	$(BIN)/mypy -p engine -p operators -p deployments -p training -p tests
+	$(BIN)/mypy replay_data
 
 # What takes seconds: no server, no cluster, no footage from outside.
 fast: .venv/test

@@ -1,4 +1,4 @@
-"""Draw what was found on a copy of the picture; write an H.264 video, a snapshot of the last frame, or both.
+"""Draw what was found on a copy of the picture; write an H.264 video, a snapshot of the busiest frame, or both.
 
 Confirmed tracks get a box in a colour of their own with id, class and confidence; coasting ones are drawn thin, as
 nobody has seen them just now; unconfirmed ones grey and without text. The video keeps stream time, so that frames left
@@ -72,34 +72,40 @@ class Annotate(Operator):
     def open(self) -> None:
         """Start with no file; files are made with the first frame, which names the camera."""
         self._video: _Video | None = None
-        self._last: Pixels | None = None
+        self._busiest: Pixels | None = None
+        self._most = 0
         self._snapshot_path = Path()
 
     def process(self, packet: Packet) -> Packet:
         """Draw the packet and write it."""
         frame = packet.frame
+        shown = 0 if packet.tracks is None else int(packet.tracks.confirmed.sum())
+        # The later one of two equally busy frames: boxes have settled by then.
+        busiest = bool(self.snapshot) and (self._busiest is None or shown >= self._most)
+        if not self.path and not busiest:
+            return packet
         picture = draw(packet)
         if self.path:
             if self._video is None:
                 self._video = _Video(_prepare(self.path, frame.camera), picture)
             self._video.write(picture, frame.pts_us, frame.epoch)
-        if self.snapshot:
-            if self._last is None:
+        if busiest:
+            if self._busiest is None:
                 self._snapshot_path = _prepare(self.snapshot, frame.camera)
-            self._last = picture
+            self._busiest, self._most = picture, shown
         return packet
 
     def flush(self, reason: FlushReason) -> tuple[Event, ...]:
         """Write the snapshot; the video goes on."""
-        if self._last is not None:
-            encoded, data = cv2.imencode(self._snapshot_path.suffix, self._last)
+        if self._busiest is not None:
+            encoded, data = cv2.imencode(self._snapshot_path.suffix, self._busiest)
             if not encoded:
                 raise ConfigError(f"annotate: cannot encode the snapshot {self._snapshot_path}")
             try:
                 self._snapshot_path.write_bytes(data.tobytes())
             except OSError as error:
                 raise _cannot_write(self._snapshot_path, error) from error
-            self._last = None
+            self._busiest, self._most = None, 0
         return ()
 
     def close(self) -> None:

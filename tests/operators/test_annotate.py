@@ -66,9 +66,10 @@ def test_tiny_and_odd_frames_get_a_border(
     assert read(tmp_path / "out.mp4")[1] == written_wh
 
 
-def test_the_snapshot_is_the_last_frame_drawn(tmp_path: Path) -> None:
+def test_the_snapshot_is_the_last_of_the_busiest_frames(tmp_path: Path) -> None:
     last = Packet(make_frame(1, size_wh=SIZE_WH), tracks=make_tracks([Row((0.2, 0.9), height=0.7)]))
-    write(Annotate(snapshot=str(tmp_path / "a" / "b" / "{camera}.png")), [packet(0, camera="x/y"), last])
+    quiet = Packet(make_frame(2, size_wh=SIZE_WH), tracks=make_tracks([]))
+    write(Annotate(snapshot=str(tmp_path / "a" / "b" / "{camera}.png")), [packet(0, camera="x/y"), last, quiet])
     found = cv2.imread(str(tmp_path / "a" / "b" / "x_y.png"))
     assert found is not None
     assert np.array_equal(found, draw(last))

@@ -1,0 +1,40 @@
+"""The rendered scenes as a regression test: the golden log, and how it stands beside the truth."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine import cli
+from engine.golden import explain, read_log
+
+SCENES = Path(__file__).resolve().parents[2] / "replay_data"
+GOLDEN = SCENES / "golden" / "site.jsonl"
+# The last digits of floating point differ from one kind of CPU to another; a person would see no difference.
+TOLERANCE = 0.02
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    log = tmp_path_factory.mktemp("golden") / "events.jsonl"
+    assert cli.main(["replay", str(SCENES / "site.yaml"), "--events", str(log)]) == 0
+    return log
+
+
+def test_the_replay_of_the_scenes_is_the_golden_log(replayed: Path) -> None:
+    if replayed.read_bytes() != GOLDEN.read_bytes():
+        assert explain(read_log(GOLDEN), read_log(replayed), TOLERANCE) == []
+
+
+def test_every_line_crossing_of_the_day_scenes_is_counted_as_it_happened() -> None:
+    def crossings(lines: list[str]) -> Counter[tuple[str, str]]:
+        bodies = [body for body in map(json.loads, lines) if body["type"] == "line.crossed" and body["camera"] != "dusk"]
+        return Counter((body["camera"], body["line"]["direction"]) for body in bodies)
+
+    truth = [line for path in SCENES.glob("truth/*/events.jsonl") for line in path.read_text().splitlines()]
+    assert crossings(GOLDEN.read_text().splitlines()) == crossings(truth)
