@@ -67,8 +67,7 @@ class _CameraActor:
         # Before the events: a camera that is seen as finished has no event left behind.
         finished = self._host.finished
         batch = self._complete(self._collector.fetch(timeout_s))
-        batch.finished = finished
-        batch.fatal = self._host.fatal
+        batch.finished, batch.fatal = finished, self._host.fatal
         if time.monotonic() - self._counted_s > COUNTS_EVERY_S:
             self._counted_s = time.monotonic()
             batch.counts = without_latencies(self._host.counts)
@@ -81,9 +80,8 @@ class _CameraActor:
         self._host.stop(timeout_s)
         sinks = self._sinks.finish(flush_s)
         batch = self._complete(self._collector.fetch(0))
-        batch.finished, batch.counts, batch.errors, batch.sinks = (
-            self._host.finished, self._host.counts, self._host.errors, sinks,
-        )  # fmt: skip
+        batch.finished, batch.counts = self._host.finished, self._host.counts
+        batch.errors, batch.sinks = self._host.errors, sinks
         return batch
 
     def _emit(self, camera: str, events: list[Any], headers: Mapping[str, str]) -> None:

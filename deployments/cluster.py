@@ -2,6 +2,9 @@
 
 Ray reads its environment when it is imported, so nothing imports it at the top of a module that is loaded before
 `connect()`.
+
+Every node of a cluster needs Vedette itself, of the same version and for the same Python; one's own modules travel.
+Files (models, recordings) must be found on the nodes under the same path. A cluster's token is RAY_AUTH_TOKEN.
 """
 
 from __future__ import annotations

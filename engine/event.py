@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
+from engine.detections import label_of
 from engine.frame import ClockName
 
 if TYPE_CHECKING:
@@ -47,22 +48,26 @@ class ObjectPart:
     speed_unit_s: tuple[float, float]
 
     @classmethod
-    def of(cls, tracks: Tracks, row: int, size_wh: tuple[int, int]) -> ObjectPart:
-        """Describe one row of a track table."""
-        (width, height), box = size_wh, tracks.xyxy[row]
-        unit = [float(box[0]) / width, float(box[1]) / height, float(box[2]) / width, float(box[3]) / height]
-        x1, y1, x2, y2 = (round(min(1.0, max(0.0, v)), 4) for v in unit)
+    def of(cls, tracks: Tracks, row: int, size_wh: tuple[int, int], class_id: int | None = None) -> ObjectPart:
+        """Describe one row of a track table; `class_id` overrules the row's own."""
+        width, height = size_wh
+        # `tolist()` first: arithmetic on NumPy's scalars costs ten times that on Python's, and this runs for every
+        # track in every frame.
+        x1, y1, x2, y2 = tracks.xyxy[row].tolist()
+        speed_x, speed_y = tracks.velocity[row].tolist()
         return cls(
             track_id=int(tracks.track_id[row]),
-            class_=tracks.label(row),
-            confidence=round(min(1.0, max(0.0, float(tracks.confidence[row]))), 2),
-            xyxy_unit=(x1, y1, x2, y2),
-            age_s=round(float(tracks.age_s[row]), 2),
-            speed_unit_s=(
-                round(float(tracks.velocity[row, 0]) / width, 3) + 0.0,
-                round(float(tracks.velocity[row, 1]) / height, 3) + 0.0,
-            ),
+            class_=label_of(tracks.labels, int(tracks.class_id[row]) if class_id is None else class_id),
+            confidence=_unit(tracks.confidence[row].item(), 2),
+            xyxy_unit=(_unit(x1 / width), _unit(y1 / height), _unit(x2 / width), _unit(y2 / height)),
+            age_s=round(tracks.age_s[row].item(), 2),
+            # Adding zero turns -0.0 into 0.0.
+            speed_unit_s=(round(speed_x / width, 3) + 0.0, round(speed_y / height, 3) + 0.0),
         )
+
+
+def _unit(value: float, digits: int = 4) -> float:
+    return round(0.0 if value < 0 else 1.0 if value > 1 else value, digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class Event:
     Attributes:
         type: what happened.
         rule: name of the step that says so; empty for the life cycle of objects and cameras.
-        rev: counts 1, 2, 3… over `object.*` events of one object; 1 elsewhere.
+        rev: counts 1, 2, 3… over `object.*` events of one object; 2 for the closing `camera.gap`; 1 elsewhere.
         reason: why an object ended.
         seq: counts 1, 2, 3… without a gap within (camera, epoch).
         time_us: capture time, microseconds since 1970.

@@ -25,6 +25,7 @@ from engine.packet import Packet
 from engine.plan import ExecutionPlan, LanePlan, Segment, batch_operator
 from engine.site import Camera
 from engine.summary import CameraSummary
+from engine.taps import Taps
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class _Feed:
         self.counts = CameraSummary()
         self.mailbox = Mailbox(camera.waits)
         self.lane = CameraLane(name, plan, site, camera.gap_after_s, previous)
-        self.taps = [copy_step(step) for step in plan.taps]
+        self.taps = Taps(name, plan.taps)
         self.tap_queue: deque[Packet] = deque()
         self.lock = threading.Lock()
         self.arrived_s: dict[tuple[int, int], float] = {}
@@ -106,6 +107,7 @@ class CameraHost:
         self._on_frame = on_frame
         self._make_remote = remote
         self._remote: dict[str, RemoteSegment] = {}
+        self._follow_ups: deque[tuple[_Feed, Request]] = deque()
         self._work = threading.Condition()
         self._work_version = 0
         self._stopping = False
@@ -157,8 +159,7 @@ class CameraHost:
             for feed in self._feeds:
                 feed.lane.open()
                 opened.append(feed.lane)
-                for tap in feed.taps:
-                    tap.operator.open()
+                feed.taps.open()
             for key, segment in self._plan.shared.items():
                 if segment.place == "actor" and self._make_remote is not None:
                     self._remote[key] = self._make_remote(segment)
@@ -218,8 +219,7 @@ class CameraHost:
         stuck = sum(feed.connection.join(0.2) for feed in self._feeds)
         for feed in self._feeds:
             feed.lane.close()
-            for tap in feed.taps:
-                tap.operator.close()
+            feed.taps.close()
         return stuck + sum(thread.is_alive() for thread in self._threads)
 
     def _open_shared(self) -> dict[str, BatchOperator]:
@@ -246,18 +246,28 @@ class CameraHost:
         try:
             self._work_loop(shared, number)
         except Exception as error:
-            logger.exception("a worker failed")
-            self.fatal = error if isinstance(error, VedetteError) else VedetteError(f"a worker failed: {error!r}")
-            self._wake()
+            self._give_up(error)
         finally:
             for operator in shared.values():
                 operator.close()
+
+    def _give_up(self, error: Exception) -> None:
+        logger.exception("a worker failed")
+        self.fatal = error if isinstance(error, VedetteError) else VedetteError(f"a worker failed: {error!r}")
+        self._wake()
 
     def _work_loop(self, shared: dict[str, BatchOperator], number: int) -> None:
         turn = number
         while True:
             with self._work:
                 version = self._work_version
+            if self._follow_ups:
+                try:
+                    feed, request = self._follow_ups.popleft()
+                except IndexError:
+                    continue  # another worker was quicker
+                self._serve(feed, [request], shared)
+                continue
             for offset in range(len(self._feeds)):
                 feed = self._feeds[(turn + offset) % len(self._feeds)]
                 requests = self._step(feed)
@@ -334,17 +344,19 @@ class CameraHost:
 
     def _reply(self, feed: _Feed, request: Request, packet: Packet | None) -> None:
         """Take a remote reply; runs in the remote segment's thread."""
-        for follow_up in self._complete(feed, request, packet):
+        try:
+            requests = self._complete(feed, request, packet)
+        except Exception as error:
+            self._give_up(error)
+            return
+        for follow_up in requests:
             remote = self._remote.get(follow_up.segment_key)
             if remote is not None:
                 remote.submit(follow_up, lambda p, r=follow_up: self._reply(feed, r, p))  # type: ignore[misc]
             else:
-                self._fail_local(feed, follow_up)
-
-    def _fail_local(self, feed: _Feed, request: Request) -> None:
-        # A local shared step behind a remote one would run in the wrong thread; the plan never asks for it today.
-        self._warn(f"camera '{feed.name}': a local shared step behind a remote one is not supported")
-        self._complete(feed, request, None)
+                # A local step behind a remote one belongs to the workers, whose threads own the operators.
+                self._follow_ups.append((feed, follow_up))
+                self._wake()
 
     def _complete(self, feed: _Feed, request: Request, packet: Packet | None) -> list[Request]:
         with feed.lock:
@@ -391,18 +403,11 @@ class CameraHost:
     def _hand_to_taps(self, feed: _Feed, packet: Packet) -> None:
         if feed.camera.waits:
             # A recording has the time: a tap that draws a video gets every frame.
-            self._run_tap(feed, packet)
+            feed.taps.watch(packet)
         elif feed.tap_queue:
             feed.counts.taps_skipped += 1
         else:
             feed.tap_queue.append(packet)
-
-    def _run_tap(self, feed: _Feed, packet: Packet) -> None:
-        for tap in feed.taps:
-            try:
-                tap.operator.process(packet)
-            except Exception as error:
-                self._warn(f"camera '{feed.name}': tap '{tap.name}' failed: {type(error).__name__}: {error}")
 
     def _run_taps(self) -> None:
         while True:
@@ -411,7 +416,7 @@ class CameraHost:
             for feed in self._feeds:
                 if feed.tap_queue:
                     busy = True
-                    self._run_tap(feed, feed.tap_queue[0])
+                    feed.taps.watch(feed.tap_queue[0])
                     feed.tap_queue.popleft()
             if not busy and stopping:
                 return

@@ -14,11 +14,12 @@ from engine.errors import SourceError, VedetteError
 from engine.event import Event
 from engine.feed import read_frames
 from engine.frame import Frame
-from engine.lane import CameraLane, Progress, copy_step
+from engine.lane import CameraLane, Progress
 from engine.operator import BatchOperator
-from engine.plan import ExecutionPlan, PlannedStep, batch_operator
+from engine.plan import ExecutionPlan, batch_operator
 from engine.site import Camera
 from engine.summary import CameraSummary
+from engine.taps import Taps
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class InlineRunner:
     def _camera_events(self, name: str, camera: Camera) -> Generator[Event]:
         plan, counts = self._plan.lanes[name], self.counts[name]
         lane = CameraLane(name, plan, self._site, camera.gap_after_s)
-        taps = _open_taps(plan.taps)
+        taps = Taps(name, plan.taps)
+        taps.open()
         lane.open()
         cause = "ended"
         try:
@@ -91,8 +93,7 @@ class InlineRunner:
             yield from self._count(lane.finish("shutdown", cause).events, counts)
         finally:
             lane.close()
-            for tap in taps:
-                tap.operator.close()
+            taps.close()
             counts.frames_analysed = lane.counts.frames_analysed
             counts.frames_detected = lane.counts.frames_detected
             counts.gaps = lane.counts.gaps
@@ -106,15 +107,12 @@ class InlineRunner:
         finally:
             source.close()
 
-    def _finish(
-        self, lane: CameraLane, progress: Progress, taps: list[PlannedStep], counts: CameraSummary
-    ) -> Iterator[Event]:
+    def _finish(self, lane: CameraLane, progress: Progress, taps: Taps, counts: CameraSummary) -> Iterator[Event]:
         """Answer requests until the frame is complete."""
         waiting = list(progress.requests)
         while True:
             for packet in progress.done:
-                for tap in taps:
-                    tap.operator.process(packet)
+                taps.watch(packet)
             yield from self._count(progress.events, counts)
             if not waiting:
                 return
@@ -128,10 +126,3 @@ class InlineRunner:
         for event in events:
             counts.events[event.type] += 1
             yield event
-
-
-def _open_taps(taps: tuple[PlannedStep, ...]) -> list[PlannedStep]:
-    copies = [copy_step(step) for step in taps]
-    for step in copies:
-        step.operator.open()
-    return copies

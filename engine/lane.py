@@ -327,7 +327,8 @@ class CameraLane:
             duration_s = round(delta_us / 1e6, 3) if known else None
             part = CameraPart("gap_closed", self._gap_cause, duration_s=duration_s, frames=lost if same_epoch else None)
             self._gap_cause = None
-            self._stamp([Event("camera.gap", camera_state=part)], progress, frame)
+            # The second of the pair: opened and closed may fall on one frame, and must not share an id.
+            self._stamp([Event("camera.gap", rev=2, camera_state=part)], progress, frame)
 
     def _open_gap(self, cause: str, progress: Progress, frame: Frame) -> None:
         self._gap_cause = cause

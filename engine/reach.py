@@ -45,6 +45,9 @@ def check_url(url: Url, limit_s: float) -> None:
         raise SourceError(f"{url}: '{url.scheme}' is no protocol for cameras; these are: {known}", Cause.INVALID)
     if url.port and not (url.port.isdecimal() and 0 < int(url.port) < 65536):
         raise SourceError(f"{url}: a port is a number from 1 to 65535, got '{redact(url.port)}'", Cause.INVALID)
+    if url.looks_misread:
+        text = "user or password seem to hold '@' or '/' as they are; write them as %40 and %2F"
+        raise SourceError(f"{url.scheme}://***: {text}", Cause.INVALID)
     if not url.host:
         raise SourceError(f"{url}: it names no host", Cause.INVALID)
     _look_up(url, limit_s)

@@ -96,6 +96,11 @@ class Url:
         where = f"[{host}]" if ":" in host else host
         return cls(f"{scheme}://{at}{where}{f':{port}' if port is not None else ''}/{path.removeprefix('/')}")
 
+    @property
+    def looks_misread(self) -> bool:
+        """True when the path holds an '@': most likely a raw '@' and '/' in the password have cut it in two."""
+        return self.scheme != "" and "@" in re.split(r"[?#]", self.path, maxsplit=1)[0]
+
     def reveal(self) -> str:
         """Give the URL with its credentials: only for the library that connects."""
         return self._revealed

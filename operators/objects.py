@@ -106,7 +106,7 @@ class Objects(Operator):
 
     def _follow(self, known: _Object, frame: Frame, tracks: Tracks, row: int) -> Event | None:
         now_s = frame.pts_s
-        part = replace(ObjectPart.of(tracks, row, frame.size_wh), class_=label_of(tracks.labels, known.class_id))
+        part = ObjectPart.of(tracks, row, frame.size_wh, known.class_id)
         quiet_s = now_s - known.published_s
         if tracks.coasted_s[row] > 0:
             known.predicted, known.predicted_s = part, now_s

@@ -11,6 +11,7 @@ import pytest
 from deployments.ray_runner import run_replay
 from engine import local
 from engine.commands.run import Request
+from engine.config import load_site
 from engine.errors import ClusterError, OperatorError, SourceError
 from engine.redact import Url
 from engine.site import Camera, Site, default_pipeline
@@ -94,7 +95,6 @@ def test_an_actor_that_dies_twice_ends_the_replay(tmp_path: Path) -> None:
 
 
 def test_an_operator_that_fails_is_named_as_in_one_process(tmp_path: Path) -> None:
-    # `Peek` fails where there is no picture to look at: in a replay it is beside its camera, so it needs none.
     site = make_site({"a": "a?num=5"}, part("Say", every=0))
 
     with pytest.raises(OperatorError, match="camera 'a': step 'step0' failed at frame 0: ZeroDivisionError"):
@@ -115,3 +115,11 @@ def test_stop_ends_it_early_with_a_summary(tmp_path: Path) -> None:
     assert set(summary.cameras) == {"a", "b"}
     assert 0 < summary.total().frames_analysed < 2_000_000
     assert summary.cpu_s > 1
+
+
+def test_the_golden_log_of_the_rendered_scenes_is_the_same_on_actors(tmp_path: Path) -> None:
+    scenes = Path(__file__).resolve().parents[2] / "replay_data"
+
+    replay(run_replay, load_site(scenes / "site.yaml"), tmp_path / "ray.jsonl", workers=4)
+
+    assert (tmp_path / "ray.jsonl").read_bytes() == (scenes / "golden" / "site.jsonl").read_bytes()

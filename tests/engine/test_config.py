@@ -85,7 +85,7 @@ def replaced(old: str, new: str) -> str:
         (replaced("[0.9, 0.5]]", "['x', 0.5]]"), r"pipeline\[2\]\.line\[1\]\[0\]: expected a valid number, got \"x\""),
         (replaced("cameras: [gate]", "cameras: [gat]"), r"pipeline\[2\]\.cameras: no camera is called 'gat' \(did you mean 'gate'"),
         (replaced("dwell_s: 10", "dwell_s: yes"), r"pipeline\[3\]\.dwell_s: expected a valid number, got \"yes\""),
-        (replaced("name: yard", "name: in"), r"pipeline\[3\]: the step name 'in' is taken"),
+        (replaced("name: yard, cameras: [dock]", "name: in"), r"pipeline\[3\]: the step name 'in' is taken"),
         (replaced("- motion_blobs", "- [motion_blobs]"), r"pipeline\[0\]: expected one kind with its options"),
         (replaced("path: events.jsonl", "pth: x"), r"sinks\[0\]: unknown key 'pth'; jsonl accepts"),
         (replaced("jsonl:", "sort:"), r"sinks\[0\]: .*"),

@@ -200,3 +200,20 @@ def test_control_items_name_the_final_end() -> None:
     while (item := rig.mailbox.take()) is not None:
         items.append(item)
     assert items[-1] == Control("end", "ended", final=True)
+
+
+@pytest.mark.parametrize(("live", "previous", "expected"), [(False, None, 0), (False, 3, 4), (True, 2**40, 2**40 + 1)])
+def test_epochs_grow_over_those_of_a_process_before(live: bool, previous: int | None, expected: int) -> None:
+    camera = Camera(Url("rtsp://10.0.0.7/live" if live else "clip.mp4"))
+    mailbox = Mailbox(waits=False)
+    connection = Connection(
+        "gate", camera, mailbox, CameraSummary(), lambda: None, 1, lambda: FakeSource(1, live=live),
+        previous_epoch=previous,
+    )  # fmt: skip
+
+    connection.tick()
+    connection.join(5.0)
+
+    first = mailbox.take()
+    assert isinstance(first, Arrival)
+    assert first.frame.epoch == expected

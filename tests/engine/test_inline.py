@@ -58,13 +58,18 @@ def test_every_camera_stops_after_its_frames(clips: list[str], tmp_path: Path) -
     assert {name: c.frames_analysed for name, c in summary.cameras.items()} == {"a": 20, "b": 20, "c": 20}
 
 
-def test_a_replay_can_be_stopped_early_and_ends_cleanly(clips: list[str], tmp_path: Path) -> None:
+def test_a_replay_can_be_stopped_early_and_counts_what_it_did(clips: list[str], tmp_path: Path) -> None:
+    calls = []
+
     def on_frame(camera: str) -> None:
-        raise Stopped
+        calls.append(camera)
+        if len(calls) == 30:
+            raise Stopped
 
     summary, errors = replay(site_of(clips, tmp_path / "e.jsonl"), on_frame=on_frame)
     assert errors == {}
-    assert summary.total().frames_analysed <= 3
+    # The two cameras that did not stop may have finished a frame whose events had not been taken.
+    assert 30 <= summary.total().frames_analysed <= 32
 
 
 def test_stop_ends_a_replay_from_another_thread(clips: list[str], tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ def test_sequence_numbers_have_no_gap_and_restart_with_the_epoch() -> None:
     assert (up.previous_epoch, up.previous_seq) == (0, 4)
 
 
+def test_the_first_event_names_the_last_of_a_process_before() -> None:
+    lane = CameraLane("cam", plan(Pipeline(), ["cam"]).lanes["cam"], previous=(3, 41))
+    lane.open()
+
+    (up,) = lane.admit(make_frame(0, epoch=9)).events
+
+    assert up.camera_state is not None
+    assert (up.camera_state.previous_epoch, up.camera_state.previous_seq) == (3, 41)
+
+
 def test_events_are_stamped_with_site_camera_time_and_the_step_that_made_them() -> None:
     lane = make_lane(Look(), Say())
     lane.admit(make_frame(0))

@@ -23,6 +23,7 @@ from engine.redact import Url
         ("rtsp://u:secret@h:99999/1", Cause.INVALID, "a port is a number from 1 to 65535, got '99999'"),
         ("rtsp://h:x1/1", Cause.INVALID, "a port is a number from 1 to 65535, got 'x1'"),
         ("rtsp:///1", Cause.INVALID, "it names no host"),
+        ("rtsp://viewer:p@secret/1@127.0.0.1/gate", Cause.INVALID, "write them as %40 and %2F"),
         ("rtsp://u:secret@no-such-host.invalid/1", Cause.DNS, "no host is called 'no-such-host.invalid'"),
     ],
 )
