@@ -29,6 +29,7 @@ from engine.load import load_class
 from engine.redact import Url
 from engine.site import Site
 from engine.summary import Summary
+from engine.wording import say_what
 
 SCENES = Path(__file__).resolve().parents[1] / "replay_data"
 # What the truth files know; the life cycle of objects has no truth, since what is one object is the tracker's word.
@@ -195,26 +196,7 @@ class _Screen:
 
 
 def _row(body: Body) -> tuple[str, str, str, str]:
-    return body["time"][11:22], body["camera"], body["type"], describe(body)
-
-
-def describe(body: Body) -> str:
-    """Say in a few words what an event is about."""
-    words = []
-    if "object" in body:
-        words.append(f"{body['object']['class']} {body['object']['track_id']}")
-    if "line" in body:
-        line = body["line"]
-        words.append(f"crossed {line['name']} {line['direction']} ({line['count_in']} in, {line['count_out']} out)")
-    if "zone" in body:
-        zone = body["zone"]
-        dwell = f", {zone['dwell_s']:.1f} s" if zone.get("dwell_s") is not None else ""
-        words.append(f"{zone['name']}: {zone['occupancy']} inside{dwell}")
-    if "reason" in body:
-        words.append(body["reason"])
-    if "camera_state" in body:
-        words.append(" ".join(str(v) for k, v in body["camera_state"].items() if k in ("state", "cause", "duration_s")))
-    return " ".join(words)
+    return body["time"][11:22], body["camera"], body["type"], say_what(body)
 
 
 def _print_summary(console: Console, summary: Summary, bodies: list[Body], out: Path, whole: bool) -> None:

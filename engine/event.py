@@ -93,9 +93,9 @@ class LinePart:
 class CameraPart:
     """What happened to the camera itself.
 
-    `previous_epoch` and `previous_seq` (camera.up) name the last event of the connection before, where known, so that
-    a consumer can prove that it has missed nothing. `duration_s` and `frames` (camera.gap, when it closes) say how
-    long was not analysed and how many frames that cost, where known.
+    `previous_epoch` and `previous_seq` (camera.up, and a camera.down that no camera.up came before) name the last event
+    of the connection before, where known, so that a consumer can prove that it has missed nothing. `duration_s` and
+    `frames` (camera.gap, when it closes) say how long was not analysed and how many frames that cost, where known.
     """
 
     state: Literal["up", "down", "gap_open", "gap_closed"]

@@ -211,8 +211,9 @@ class CameraLane:
     def down(self, epoch: int, unix_us: int, cause: str) -> Progress:
         """Say that a camera which has not been up cannot be reached."""
         progress = Progress()
+        before = self._previous or (None, None)
         self._epoch, self._seq = epoch, 0
-        event = Event("camera.down", camera_state=CameraPart("down", cause), time_us=unix_us, clock="arrival")
+        event = Event("camera.down", camera_state=CameraPart("down", cause, *before), time_us=unix_us, clock="arrival")
         self._stamp([event], progress)
         self._previous, self._epoch = (epoch, self._seq), None
         return progress

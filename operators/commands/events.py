@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import SinkError, UsageError
+from engine.wording import describe
 
 PASSWORD_VARIABLE = "VEDETTE_KAFKA_PASSWORD"
 REMEMBERED_IDS = 100_000
@@ -102,33 +103,6 @@ def schema(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"the schema cannot be written to {out}: {(error.strerror or str(error)).lower()}") from None
-
-
-def describe(body: Mapping[str, Any]) -> str:
-    """Say an event in one line for a person; what a later version adds is left out.
-
-    >>> describe({"time": "2026-11-22T07:15:04.120000Z", "camera": "gate", "type": "zone.entered",
-    ...           "object": {"class": "person", "track_id": 57, "confidence": 0.91},
-    ...           "zone": {"name": "yard", "occupancy": 2}})
-    '2026-11-22 07:15:04.120  gate  zone.entered  person #57 (0.91), zone yard: 2 inside'
-    """
-    said = []
-    if isinstance(thing := body.get("object"), Mapping):
-        said.append(f"{thing.get('class')} #{thing.get('track_id')} ({thing.get('confidence')})")
-    if isinstance(zone := body.get("zone"), Mapping):
-        dwelled = f", for {zone['dwell_s']} s" if "dwell_s" in zone else ""
-        said.append(f"zone {zone.get('name')}: {zone.get('occupancy')} inside{dwelled}")
-    if isinstance(line := body.get("line"), Mapping):
-        counts = f"{line.get('count_in')} in and {line.get('count_out')} out so far"
-        said.append(f"line {line.get('name')}: {line.get('direction')}, {counts}")
-    if isinstance(state := body.get("camera_state"), Mapping):
-        said.append(" ".join(f"{name}={value}" for name, value in state.items()))
-    if "reason" in body:
-        said.append(str(body["reason"]))
-    if "data" in body:
-        said.append(json.dumps(body["data"], ensure_ascii=False)[:120])
-    when = str(body.get("time")).replace("T", " ").removesuffix("Z")[:23]
-    return "  ".join(part for part in (when, str(body.get("camera")), str(body.get("type")), ", ".join(said)) if part)
 
 
 def parse_duration_s(text: str) -> float:
