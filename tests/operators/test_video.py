@@ -304,7 +304,7 @@ def test_a_damaged_file_gives_what_comes_before_the_damage_and_one_warning(
     assert 10 < len(whole) < 60
     assert [nearest(f, written) for f in whole] == list(range(len(whole)))
     if suffix != "mkv":  # whose header does not promise a number
-        assert len(caplog.records) == 1
+        assert len([r for r in caplog.records if r.name == "operators.video"]) == 1
         assert video.decode_errors > 0
 
 
