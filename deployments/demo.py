@@ -61,8 +61,6 @@ def run_demo(out: Path, runner: str, max_frames: int | None = None) -> None:
     console.print("starting an RTSP server with four cameras, a Kafka broker, and the engine ...")
     with RtspServer(SCENES / "clips") as rtsp, EmbeddedBroker() as broker:
         site = _site(rtsp, broker.bootstrap, out)
-        if max_frames is None:
-            max_frames = max(scene["frames"] for scene in _manifest()["cameras"].values())
         console.print(f"cameras: {', '.join(str(c.url) for c in site.cameras.values())}")
         console.print(f"events:  {broker.bootstrap}, topic vedette.events\n")
         screen = _Screen(console)
@@ -83,8 +81,11 @@ def run_demo(out: Path, runner: str, max_frames: int | None = None) -> None:
 
 def _site(rtsp: RtspServer, bootstrap: str, out: Path) -> Site:
     site = load_site(SCENES / "site.yaml")
+    scenes = _manifest()["cameras"]
     cameras = {
-        name: dataclasses.replace(camera, url=Url(rtsp.url(Path(camera.url.reveal()).name)))
+        name: dataclasses.replace(
+            camera, url=Url(rtsp.url(Path(camera.url.reveal()).name)), max_frames=scenes[name]["frames"]
+        )
         for name, camera in site.cameras.items()
     }
     site = dataclasses.replace(site, name="demo", cameras=cameras, sinks=())

@@ -75,8 +75,8 @@ def _cameras(values: Any, defaults: Any, path: Path) -> dict[str, Camera]:
             raise ConfigError(f"{at}: expected `url:` with a stream or a file, got {_show(entry)}")
         options = {**defaults, **entry}
         url = _field(str, options.pop("url"), f"{at}.url")
-        if not is_url(url) and not Path(url).is_absolute():
-            url = str(path.parent / url)
+        if not is_url(url):
+            url = _find(url, path.parent)
         camera = build(Camera, options, at, given={"url": Url(url), "beside": path.parent})
         cameras[name] = camera
     return cameras
@@ -108,11 +108,14 @@ def _build_kind(kind: Any, options: dict[str, Any], at: str, beside: Path, base:
     if not issubclass(found, base) or not dataclasses.is_dataclass(found):
         wanted = " or ".join(b.__name__ for b in (base if isinstance(base, tuple) else (base,)))
         raise ConfigError(f"{at}: kind '{kind}' is no {wanted} (a dataclass that derives from it)")
-    model = options.get("model")
-    if isinstance(model, str) and (beside / model).exists():
-        # As with camera files: what lies beside the configuration is meant, wherever one stands.
-        options = {**options, "model": str(beside / model)}
+    if isinstance(options.get("model"), str):
+        options = {**options, "model": _find(options["model"], beside)}
     return build(found, options, at, what=kind)
+
+
+def _find(path: str, beside: Path) -> str:
+    """Prefer what lies beside the configuration, wherever one stands; what is nowhere is named as lying there."""
+    return path if not (beside / path).exists() and Path(path).exists() else str(beside / path)
 
 
 def build(cls: type[T], options: dict[str, Any], at: str, what: str = "", given: Mapping[str, Any] | None = None) -> T:

@@ -73,7 +73,7 @@ class Connection:
         self.finished = False
         self._mailbox = mailbox
         self._wake = wake
-        self._max_frames = max_frames
+        self._max_frames = camera.frame_limit(max_frames)
         self._make_source = make_source or camera.make_source
         self._monotonic = monotonic
         self._random = random.Random(name)

@@ -103,7 +103,7 @@ class InlineRunner:
         try:
             source.open()
             counts.connections += 1
-            yield from itertools.islice(read_frames(name, source, 0, counts), self._max_frames)
+            yield from itertools.islice(read_frames(name, source, 0, counts), camera.frame_limit(self._max_frames))
         finally:
             source.close()
 

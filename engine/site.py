@@ -33,6 +33,7 @@ class Camera:
         stall_after_s: a live camera without a frame for this long is down.
         gap_after_s: a stretch without analysis longer than this is published as `camera.gap`.
         motion_vectors: export the codec's motion vectors with each frame.
+        max_frames: the camera ends after so many decoded frames.
         beside: the folder of the configuration, for one's own source kinds.
     """
 
@@ -43,9 +44,12 @@ class Camera:
     stall_after_s: float = 5.0
     gap_after_s: float = 1.0
     motion_vectors: bool = False
+    max_frames: int | None = None
     beside: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError(f"max_frames must be at least 1, got {self.max_frames}")
         for name in ("stall_after_s", "gap_after_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0 seconds, got {getattr(self, name)}")
@@ -54,6 +58,10 @@ class Camera:
     def live(self) -> bool:
         """True when frames come at their own pace: a URL that is not a file."""
         return is_url(self.url.reveal())
+
+    def frame_limit(self, of_run: int | None) -> int | None:
+        """The smaller of the camera's own limit and the run's; None without any."""
+        return min((limit for limit in (self.max_frames, of_run) if limit is not None), default=None)
 
     @property
     def waits(self) -> bool:

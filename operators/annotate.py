@@ -79,7 +79,8 @@ class Annotate(Operator):
     def process(self, packet: Packet) -> Packet:
         """Draw the packet and write it."""
         frame = packet.frame
-        shown = 0 if packet.tracks is None else int(packet.tracks.confirmed.sum())
+        tracks = packet.tracks
+        shown = 0 if tracks is None else int((tracks.confirmed & (tracks.coasted_s == 0)).sum())
         # The later one of two equally busy frames: boxes have settled by then.
         busiest = bool(self.snapshot) and (self._busiest is None or shown >= self._most)
         if not self.path and not busiest:
