@@ -130,6 +130,19 @@ def test_a_live_camera_that_is_down_never_ends_a_run_and_no_password_is_printed(
     assert "secret-word" not in said.out + said.err + str(camera.error) + (tmp_path / "e.jsonl").read_text()
 
 
+def test_events_that_no_broker_took_are_not_lost_silently(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.local.FLUSH_S", 0.5)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{probe.getsockname()[1]}"
+    assert cli.main(["run", str(clip(tmp_path)), "--runner", "inline", "--kafka", nobody]) == 3
+    said = capfd.readouterr().err
+    assert "events were not delivered before the end" in said
+    assert "Traceback" not in said
+
+
 def test_golden_differences_exit_1_and_are_explained(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source, golden = str(clip(tmp_path, count=30)), str(tmp_path / "golden.jsonl")
     assert cli.main(["replay", source, "--golden", golden, "--update-golden"]) == 0

@@ -53,7 +53,9 @@ def test_four_cameras_arrive_at_the_consumer_and_it_ends_by_itself(runner: str, 
     for camera in ("gate", "street", "yard", "dusk"):
         numbers = {(b["epoch"], b["seq"]) for b in bodies if b["camera"] == camera}
         for epoch in {epoch for epoch, _ in numbers}:
-            assert sorted(seq for e, seq in numbers if e == epoch) == list(range(1, sum(e == epoch for e, _ in numbers) + 1))
+            assert sorted(seq for e, seq in numbers if e == epoch) == list(
+                range(1, sum(e == epoch for e, _ in numbers) + 1)
+            )
         assert (tmp_path / f"{camera}.png").stat().st_size > 10_000
     assert "counted against what truly happened" in out
 

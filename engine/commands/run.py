@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.errors import UsageError, VedetteError
+from engine.errors import SinkError, UsageError, VedetteError
 from engine.load import load_class
 from engine.site import Site, default_pipeline
 from engine.summary import Summary
@@ -103,7 +103,7 @@ def run(
     request = Request(site, max_frames, ray_address, workers)
     stop = stop_on_signals()
     result, errors = find_runner(which, "live")(request, stop)
-    _report(result, errors, summary)
+    _report(result, errors, summary, interrupted=stop.is_set())
 
 
 def replay(
@@ -239,7 +239,7 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _report(result: Summary, errors: dict[str, VedetteError], path: Path | None) -> None:
+def _report(result: Summary, errors: dict[str, VedetteError], path: Path | None, interrupted: bool = False) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
@@ -252,6 +252,15 @@ def _report(result: Summary, errors: dict[str, VedetteError], path: Path | None)
     )
     for error in errors.values():
         print(f"vedette: {error}", file=sys.stderr)
+    lost = False
+    for name, counts in result.sinks.items():
+        if counts.get("undelivered"):
+            lost = True
+            print(
+                f"vedette: {name}: {counts['undelivered']:g} events were not delivered before the end", file=sys.stderr
+            )
     if errors:
         worst = max(error.exit_code for error in errors.values())
         raise typer.Exit(worst)
+    if lost and not interrupted:
+        raise typer.Exit(SinkError.exit_code)

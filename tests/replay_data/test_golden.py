@@ -33,7 +33,9 @@ def test_the_replay_of_the_scenes_is_the_golden_log(replayed: Path) -> None:
 
 def test_every_line_crossing_of_the_day_scenes_is_counted_as_it_happened() -> None:
     def crossings(lines: list[str]) -> Counter[tuple[str, str]]:
-        bodies = [body for body in map(json.loads, lines) if body["type"] == "line.crossed" and body["camera"] != "dusk"]
+        bodies = [
+            body for body in map(json.loads, lines) if body["type"] == "line.crossed" and body["camera"] != "dusk"
+        ]
         return Counter((body["camera"], body["line"]["direction"]) for body in bodies)
 
     truth = [line for path in SCENES.glob("truth/*/events.jsonl") for line in path.read_text().splitlines()]
