@@ -115,6 +115,7 @@ class CameraLane:
         self._last: Frame | None = None
         self._since: Frame | None = None
         self._gap_cause: str | None = None
+        self._failing = False
         self._interval_us = 0
 
     def open(self) -> None:
@@ -297,11 +298,13 @@ class CameraLane:
         self._num_done += 1
         if flight.failed:
             self.counts.failed_frames += 1
+            self._failing = True
         else:
             self._check_gap(frame, progress)
+            self._failing = False
             self.counts.frames_analysed += 1
             self.counts.frames_detected += packet.detections is not None
-            self._last = frame
+        self._last = frame
         start = len(progress.events)
         self._stamp(packet.events, progress, frame)
         progress.done.append(packet.replace(events=tuple(progress.events[start:])))
@@ -323,7 +326,9 @@ class CameraLane:
         else:
             own_pace = False
         if self._gap_cause is None and known and delta_us > self.gap_after_s * 1e6 and not own_pace:
-            self._open_gap("frames_dropped" if lost else "no_frames", progress, since if same_epoch else frame)
+            cause = "detector_failed" if self._failing else "frames_dropped" if lost else "no_frames"
+            # At the last frame that said anything, so that time never moves back.
+            self._open_gap(cause, progress, self._last if same_epoch and self._last is not None else frame)
         if self._gap_cause is not None:
             duration_s = round(delta_us / 1e6, 3) if known else None
             part = CameraPart("gap_closed", self._gap_cause, duration_s=duration_s, frames=lost if same_epoch else None)

@@ -238,7 +238,22 @@ def test_a_failed_reply_goes_on_without_detections_and_opens_a_gap_when_it_lasts
     gaps = [e.camera_state for e in events if e.type == "camera.gap"]
 
     assert lane.counts.failed_frames == 12
-    assert [(g.state, g.duration_s) for g in gaps if g] == [("gap_open", None), ("gap_closed", 1.3)]
+    assert [(g.state, g.cause, g.duration_s) for g in gaps if g] == [
+        ("gap_open", "detector_failed", None), ("gap_closed", "detector_failed", 1.3),
+    ]  # fmt: skip
+    assert [e.pts_us for e in events] == sorted(e.pts_us for e in events)
+
+
+def test_time_never_moves_back_when_the_last_frames_failed() -> None:
+    lane = make_lane(Look(), Say())
+    events = []
+    for index in range(4):
+        (request,) = (progress := lane.admit(make_frame(index))).requests
+        events += progress.events + lane.complete(request.key, request.packet, failed=index > 1).events
+    events += lane.finish("shutdown", "ended").events
+
+    assert [e.pts_us for e in events] == sorted(e.pts_us for e in events)
+    assert len({e.event_id for e in events}) == len(events)
 
 
 def test_an_operator_that_fails_is_named_with_camera_step_and_frame() -> None:
