@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import resource
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-# Enough for stable p99 of a long run; beyond it every second sample is dropped, and so on (a decimated history).
-MAX_SAMPLES = 20_000
+# Enough for a stable p99; beyond it every second sample is dropped, and so on (a decimated history), so that a run of
+# months takes no more memory than its first minutes.
+MAX_SAMPLES = 4096
 
 
 class Latencies:
     """Milliseconds, decimated evenly once there are too many; percentiles on request."""
 
     def __init__(self) -> None:
-        self._samples: list[float] = []
+        self._samples = array("f")
         self._every = 1
         self._skipped = 0
 
