@@ -116,6 +116,7 @@ class CameraLane:
         self._since: Frame | None = None
         self._gap_cause: str | None = None
         self._failing = False
+        self._unsaid = Progress()
         self._interval_us = 0
 
     def open(self) -> None:
@@ -157,7 +158,7 @@ class CameraLane:
         """Take the next frame; see `ready`.
 
         Raises:
-            OperatorError: an operator failed. The frame is not analysed; `abandon` the lane and open a new one.
+            OperatorError: an operator failed. The frame is not analysed; `restart` the lane.
         """
         if not self.ready(frame):
             raise OperatorError(f"camera '{self.camera}': frame {frame.index} was admitted before the lane was ready")
@@ -172,7 +173,7 @@ class CameraLane:
         flight = _InFlight(self._ordinal, Packet(frame=frame, feedback=feedback), -1, ready=True)
         self._ordinal += 1
         self._flights.append(flight)
-        self._release(progress)
+        self._go_on(progress)
         return progress
 
     def complete(self, key: RequestKey, packet: Packet, failed: bool = False) -> Progress:
@@ -189,7 +190,7 @@ class CameraLane:
                 if flight.ready:
                     break
                 flight.packet, flight.ready, flight.failed = packet, True, flight.failed or failed
-                self._release(progress)
+                self._go_on(progress)
                 return progress
         self.counts.stale_replies += 1
         return progress
@@ -232,7 +233,8 @@ class CameraLane:
         Raises:
             OperatorError: an operator cannot be opened again.
         """
-        progress = Progress()
+        # Numbers that were given must be published, or consumers would miss them.
+        progress, self._unsaid = self._unsaid, Progress()
         self._flights.clear()
         with contextlib.suppress(VedetteError):
             self._flush("camera_gap", progress)
@@ -264,6 +266,14 @@ class CameraLane:
             self._stamp([_with_rule(event, step.name) for event in events], progress)
         if self._epoch is not None:
             self._previous = (self._epoch, self._seq)
+
+    def _go_on(self, progress: Progress) -> None:
+        """Release what is ready; what had been said when an operator failed is kept for `restart`."""
+        try:
+            self._release(progress)
+        except VedetteError:
+            self._unsaid = Progress(done=progress.done, events=progress.events)
+            raise
 
     def _release(self, progress: Progress) -> None:
         """Let packets go on, the oldest first: a packet never enters a segment before the one ahead has left it."""

@@ -276,6 +276,15 @@ def test_a_lane_that_is_restarted_after_a_failure_goes_on_in_a_new_epoch() -> No
     assert [(e.type, e.seq) for e in events] == [("camera.up", 1), ("test.seen", 2)]
 
 
+def test_no_number_is_missing_after_an_operator_failed() -> None:
+    lane = make_lane(Fail(at=0), say_without_detections())
+    with pytest.raises(OperatorError):
+        lane.admit(make_frame(0))
+    events = lane.restart("internal").events
+
+    assert [(e.type, e.seq) for e in events] == [("camera.up", 1), ("test.end", 2), ("camera.down", 3)]
+
+
 def test_a_camera_that_never_came_up_is_reported_down_and_linked_from_the_first_up() -> None:
     lane = make_lane(Fail(at=-1))
     (down,) = lane.down(100, 5_000_000, "refused").events
