@@ -17,7 +17,8 @@ import pytest
 from engine.cli import main
 from engine.errors import UsageError
 from engine.event import CameraPart, LinePart, ObjectPart, ZonePart, json_schema
-from operators.commands.events import describe, parse_duration_s
+from engine.wording import describe
+from operators.commands.events import parse_duration_s
 from operators.kafka import Kafka
 from tests.builders import make_event
 from tests.kafka_brokers import opened
