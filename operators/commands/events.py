@@ -63,7 +63,7 @@ def tail(
     seen: dict[str, None] = {}
     print(f"vedette: reading {topic} at {bootstrap}, Ctrl-C ends", file=sys.stderr, flush=True)
     try:
-        with _ending_on_sigterm(), closing(source.read(topic, from_beginning)) as records:
+        with _ending_on_signals(), closing(source.read(topic, from_beginning)) as records:
             for record in records:
                 if deadline is not None and time.monotonic() > deadline:
                     break
@@ -135,13 +135,18 @@ def _is_wanted(body: Mapping[str, Any], camera: str | None, type: str | None) ->
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, where signals can be caught: in the main thread."""
+def _ending_on_signals() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, where signals can be caught: in the main thread.
+
+    SIGINT is set, too: what a shell starts in the background is born deaf to it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
