@@ -16,6 +16,7 @@ from deployments.detector_actor import GPU_BATCH, DetectorActor
 from deployments.groups import Group, divide
 from deployments.shipment import HostSpec, Shipment, gpus_of, load_sources, only
 from deployments.supervisor import Supervisor, add_counts
+from engine.facts import run_facts
 from engine.local import FLUSH_S, Result, RunRequest
 from engine.plan import ExecutionPlan, Segment, batch_operator
 from engine.progress import FrameProgress
@@ -87,7 +88,7 @@ class LiveRun:
             keep_events=bool(self._central),
             num_workers=group.workers,
             max_frames=self._request.max_frames,
-            headers={"pipeline": f"{self._plan.pipeline.name}@{self._plan.pipeline.digest}"},
+            headers=run_facts(self._plan),
             previous=previous,
             log_level=logging.getLogger().getEffectiveLevel(),
         )

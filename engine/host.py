@@ -17,7 +17,7 @@ from typing import Protocol
 
 from engine.connection import Connection
 from engine.errors import VedetteError
-from engine.event import Event
+from engine.event import Event, format_time
 from engine.lane import CameraLane, Progress, Request, copy_step
 from engine.mailbox import Arrival, Control, Item, Mailbox
 from engine.operator import BatchOperator, Source
@@ -382,14 +382,14 @@ class CameraHost:
     def _publish(self, feed: _Feed, progress: Progress) -> list[Request]:
         """Hand over what a lane gave; called with the camera's lock held, which keeps its events in order."""
         now_s = time.monotonic()
-        headers = self._headers
+        headers: Mapping[str, str] = {**self._headers, "time-processed": format_time(round(time.time() * 1e6))}
         for packet in progress.done:
             at_s = feed.arrived_s.pop((packet.frame.epoch, packet.frame.index), now_s)
             latency_ms = (now_s - at_s) * 1000
             feed.counts.first_s = feed.counts.first_s or at_s
             feed.counts.last_s = now_s
             feed.counts.latency.add(latency_ms)
-            headers = {**self._headers, "latency-ms": f"{latency_ms:.1f}"}
+            headers = {**headers, "latency-ms": f"{latency_ms:.1f}"}
             if feed.taps:
                 self._hand_to_taps(feed, packet)
             if self._on_frame is not None:

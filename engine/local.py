@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine.errors import VedetteError
+from engine.facts import run_facts
 from engine.host import CameraHost
 from engine.plan import plan
 from engine.progress import FrameProgress
@@ -42,7 +44,7 @@ def run_live(request: RunRequest, stop: threading.Event) -> Result:
         host = CameraHost(
             site.name, site.cameras, planned, sinks.write,
             num_workers=request.workers, max_frames=request.max_frames, on_frame=progress.frame,
-            headers={"pipeline": f"{planned.pipeline.name}@{planned.pipeline.digest}"},
+            headers={**run_facts(planned), "node": socket.gethostname()},
         )  # fmt: skip
         sinks.open()
         try:
