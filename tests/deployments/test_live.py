@@ -104,7 +104,7 @@ def test_recordings_give_the_events_that_one_process_gives(workers: int) -> None
 
     assert errors == {}
     assert by_camera(sink) == by_camera(expected)
-    assert {"latency-ms", "pipeline", "node"} == set().union(*sink.headers)
+    assert {"latency-ms", "node", "pipeline", "time-processed"} == set().union(*sink.headers)
 
 
 def test_a_detector_in_an_actor_gives_the_events_of_a_local_one() -> None:
