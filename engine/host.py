@@ -382,14 +382,14 @@ class CameraHost:
     def _publish(self, feed: _Feed, progress: Progress) -> list[Request]:
         """Hand over what a lane gave; called with the camera's lock held, which keeps its events in order."""
         now_s = time.monotonic()
-        headers: Mapping[str, str] = {**self._headers, "time-processed": format_time(round(time.time() * 1e6))}
+        latency: dict[str, str] = {}
         for packet in progress.done:
             at_s = feed.arrived_s.pop((packet.frame.epoch, packet.frame.index), now_s)
             latency_ms = (now_s - at_s) * 1000
             feed.counts.first_s = feed.counts.first_s or at_s
             feed.counts.last_s = now_s
             feed.counts.latency.add(latency_ms)
-            headers = {**headers, "latency-ms": f"{latency_ms:.1f}"}
+            latency = {"latency-ms": f"{latency_ms:.1f}"}
             if feed.taps:
                 self._hand_to_taps(feed, packet)
             if self._on_frame is not None:
@@ -397,7 +397,8 @@ class CameraHost:
         if progress.events:
             for event in progress.events:
                 feed.counts.events[event.type] += 1
-            self._emit(feed.name, progress.events, headers)
+            processed = {"time-processed": format_time(round(time.time() * 1e6))}
+            self._emit(feed.name, progress.events, {**self._headers, **processed, **latency})
         return progress.requests
 
     def _hand_to_taps(self, feed: _Feed, packet: Packet) -> None:

@@ -70,7 +70,7 @@ def main() -> None:
     print(f"{total.frames_analysed} frames analysed, {total.frames_dropped} dropped, {counts['delivered']:.0f} events")
     print(f"{'ms':24} {'p50':>8} {'p95':>8} {'p99':>8}")
     print(f"{'arrival to events':24} {frame['p50']:8.1f} {frame['p95']:8.1f} {frame['p99']:8.1f}")
-    for label, key in (("sink to acknowledged", "ack_ms"), ("arrival to acknowledged", "capture_to_ack_ms")):
+    for label, key in (("sink to acknowledged", "ack_ms"), ("capture to acknowledged", "capture_to_ack_ms")):
         values = [counts.get(f"{key}_{p}", float("nan")) for p in ("p50", "p95", "p99")]
         print(f"{label:24} {values[0]:8.1f} {values[1]:8.1f} {values[2]:8.1f}")
 
