@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TRACKEVAL := trackeval==1.3.0
 
-.PHONY: demo test check lint types fast golden clean
+.PHONY: demo test check lint types fast golden street-nano clean
 
 demo: .venv/demo
 	$(BIN)/vedette demo
@@ -30,6 +30,24 @@ fast: .venv/test
 golden: .venv/test
 	$(BIN)/vedette replay replay_data/site.yaml --golden replay_data/golden/site.jsonl --update-golden
 
+# The default model, made anew: FOOTAGE is a folder with the recordings that models/street-nano.yaml names, TEACHER a
+# bundle or ONNX file that labels them, INIT the ONNX file of YOLOX-nano to start from.
+STREET := street_data
+CLIPS := $(wildcard $(addprefix $(FOOTAGE)/,one-by-one-person-detection.mp4 street_bend_640x352.mp4 \
+	retail_1080p_hevc.mp4))
+
+street-nano: .venv/test
+	@test $(words $(CLIPS)) = 3 -a -f '$(INIT)' -a -e '$(TEACHER)' || { echo \
+	  'make street-nano FOOTAGE=FOLDER TEACHER=MODEL INIT=YOLOX_NANO.onnx: see docs/models.md'; exit 2; }
+	mkdir -p $(STREET)
+	cp '$(INIT)' $(STREET)/yolox_nano.onnx
+	test -f $(STREET)/rendered/labels.json || \
+	  $(BIN)/python replay_data/render.py --dataset $(STREET)/rendered --seed 1 --frames 2000
+	for clip in $(CLIPS); do name=$$(basename $${clip%.*}); test -d $(STREET)/$$name || $(BIN)/vedette label $$clip \
+	  --teacher '$(TEACHER)' --classes person,bicycle,car,motorcycle,bus,truck --every-s 0.25 \
+	  --out $(STREET)/$$name || exit; done
+	$(BIN)/vedette train models/street-nano.yaml --out models/street-nano --force
+
 clean:
 	rm -rf .venv demo_output
 
@@ -44,8 +62,10 @@ clean:
 	@touch $@
 
 # TrackEval asks for the desktop build of OpenCV, which overwrites the headless one: it comes without its wishes.
-.venv/test: .venv/pip pyproject.toml
-	@echo "installing into .venv (about two minutes) ..."
-	$(BIN)/python -m pip install --quiet -e '.[testbed,reference,evaluate,dev]'
+# PyTorch first and alone: beside the others pip may settle for another build of it.
+.venv/test: .venv/pip pyproject.toml constraints.txt
+	@echo "installing into .venv (about three minutes) ..."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[testbed,reference,evaluate,training,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps '$(TRACKEVAL)'
 	@touch $@

@@ -32,6 +32,7 @@ from engine.summary import Summary
 from engine.wording import say_what
 
 SCENES = Path(__file__).resolve().parents[1] / "replay_data"
+SITE = SCENES / "detect.yaml"
 # What the truth files know; the life cycle of objects has no truth, since what is one object is the tracker's word.
 JUDGED = ("line.crossed", "zone.entered", "zone.exited", "zone.dwelled")
 NUM_LINES = 14
@@ -51,7 +52,7 @@ def run_demo(out: Path, runner: str, max_frames: int | None = None) -> None:
     Raises:
         VedetteError: something that it needs is not installed or does not start.
     """
-    if not (SCENES / "site.yaml").is_file():
+    if not SITE.is_file():
         raise UsageError("the demonstration needs the folder replay_data, which is only in a clone of the repository")
     if runner not in ("ray", "inline"):
         raise UsageError(f"--runner {runner}: expected ray or inline")
@@ -80,7 +81,7 @@ def run_demo(out: Path, runner: str, max_frames: int | None = None) -> None:
 
 
 def _site(rtsp: RtspServer, bootstrap: str, out: Path) -> Site:
-    site = load_site(SCENES / "site.yaml")
+    site = load_site(SITE)
     scenes = _manifest()["cameras"]
     cameras = {
         name: dataclasses.replace(

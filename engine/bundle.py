@@ -6,10 +6,10 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,8 +18,18 @@ from engine.heads import FAMILIES
 from engine.input_spec import InputSpec
 from engine.load import did_you_mean
 
+if TYPE_CHECKING:
+    from engine.card import Card
+    from engine.reference import ReferenceStatistics
+
 MANIFEST = "manifest.json"
 SCHEMA: Literal["vedette.bundle/1"] = "vedette.bundle/1"
+ABOUT = {"reference": "reference.npz", "evaluation": "evaluation.json", "card": "card.json"}
+"""Files about the model, by role: they may be missing, and what the model sees and says does not depend on them."""
+_REMEDIES = {
+    "reference": "make it again with `vedette reference BUNDLE --data DATA`",
+    "evaluation": "make it again with `vedette evaluate detections --model BUNDLE --data DATA --json`",
+}
 
 
 class FileEntry(BaseModel):
@@ -58,7 +68,7 @@ class Manifest(BaseModel):
         family: how raw outputs become boxes; a key of `engine.heads.FAMILIES`.
         labels: class names in the order of the model's classes.
         input: how a picture becomes the model's input.
-        files: by role; `onnx` is the model itself.
+        files: by role; `onnx` is the model itself. See `ABOUT` for those that say more about it.
         source: where the weights come from.
         licence: of the weights.
     """
@@ -102,6 +112,8 @@ class Bundle:
     def load(cls, path: str | Path) -> Bundle:
         """Read a bundle's folder, or describe a bare ONNX file whose family can be told from its outputs.
 
+        The model's files are checked; a damaged file about it (see `ABOUT`) does not stop anyone from using it.
+
         Raises:
             BundleError: missing, damaged, or not what its manifest says.
         """
@@ -111,7 +123,7 @@ class Bundle:
         if not path.is_dir():
             raise BundleError(f"{path}: no such model; give a bundle's folder or an .onnx file")
         bundle = cls(path, read_manifest(path / MANIFEST))
-        bundle.check_files()
+        bundle.check_files(bundle.manifest.files.keys() - ABOUT.keys())
         return bundle
 
     @classmethod
@@ -128,7 +140,9 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Short hash of everything that decides what the model sees and says."""
-        text = self.manifest.model_dump_json(exclude={"name", "source", "licence"})
+        text = self.manifest.model_dump_json(
+            exclude={"name": True, "source": True, "licence": True, "files": set(ABOUT)}
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def file(self, role: str) -> Path:
@@ -141,21 +155,70 @@ class Bundle:
             raise BundleError(f"{self.root}: the bundle has no '{role}' file, only {', '.join(self.manifest.files)}")
         return self.root / self.manifest.files[role].path
 
-    def check_files(self) -> None:
-        """Compare every file with the manifest.
+    def reference(self) -> ReferenceStatistics | None:
+        """Give what the training pictures looked like to the model; None where nobody has measured it.
+
+        Raises:
+            BundleError: of another version, or damaged.
+        """
+        from engine.reference import ReferenceStatistics
+
+        path = self._about("reference")
+        return None if path is None else ReferenceStatistics.load(path)
+
+    def card(self) -> Card | None:
+        """Give where the model comes from and how good it is; None where the bundle has no card.
+
+        Raises:
+            BundleError: of another version, or damaged.
+        """
+        from engine.card import Card
+
+        path = self._about("card")
+        return None if path is None else Card.load(path)
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """Give the full evaluation as `vedette evaluate detections --json` writes it; None where there is none.
+
+        Raises:
+            BundleError: no JSON object.
+        """
+        path = self._about("evaluation")
+        if path is None:
+            return None
+        data = read_json(path)
+        if not isinstance(data, dict):
+            raise BundleError(f"{path}: expected a JSON object, got {type(data).__name__}; evaluate the model again")
+        return data
+
+    def _about(self, role: str) -> Path | None:
+        """Give the path of a file about the model, checked: `load` leaves it to whoever reads it."""
+        if role not in self.manifest.files:
+            return None
+        self.check_files({role})
+        return self.file(role)
+
+    def check_files(self, roles: Collection[str] | None = None) -> None:
+        """Compare files with the manifest.
+
+        Args:
+            roles: which; None is all.
 
         Raises:
             BundleError: one is missing or has other bytes.
         """
         for role, entry in self.manifest.files.items():
+            if roles is not None and role not in roles:
+                continue
             path = self.root / entry.path
+            remedy = _REMEDIES.get(role, "import the model again")
             if not path.is_file():
-                raise BundleError(f"{path}: the bundle's '{role}' file is missing; import the model again")
+                raise BundleError(f"{path}: the bundle's '{role}' file is missing; {remedy}")
             found = sha256_of(path)
             if found != entry.sha256:
                 raise BundleError(
                     f"{path}: damaged or replaced: SHA-256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…; "
-                    f"import the model again, or restore the file"
+                    f"{remedy}, or restore the file"
                 )
 
     def write(self, folder: Path, force: bool = False) -> Bundle:
@@ -166,19 +229,82 @@ class Bundle:
         """
         if folder.exists() and not _may_replace(folder, self.manifest, force):
             raise BundleError(f"{folder}: there is something else already; choose another --out, or --force")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-            fresh = Path(temporary) / "new"
-            fresh.mkdir()
-            for role, entry in self.manifest.files.items():
-                (fresh / entry.path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.file(role), fresh / entry.path)
-            (fresh / MANIFEST).write_text(self.manifest.to_json(), encoding="utf-8")
-            Bundle(fresh, self.manifest).check_files()
-            if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            fresh.rename(folder)
-        return Bundle(folder, self.manifest)
+        files = {entry.path: self.root / entry.path for entry in self.manifest.files.values()}
+        return _put(folder, self.manifest, files)
+
+    def check_has_folder(self, role: str) -> None:
+        """Refuse a bare ONNX file, which has no place for a file of this role.
+
+        Raises:
+            BundleError: says how to make a bundle of it.
+        """
+        if not (self.root / MANIFEST).is_file():
+            onnx = self.file("onnx")
+            raise BundleError(
+                f"{onnx}: a bare model has no place for its {role}; make a bundle of it first: "
+                f"`vedette models import {onnx} --out DIR`"
+            )
+
+    def add(self, files: Mapping[str, Path]) -> Bundle:
+        """Put files about the model into the bundle's own folder, in place of those that it had.
+
+        Args:
+            files: by role, a key of `ABOUT`.
+
+        Raises:
+            BundleError: this is a bare model and no bundle.
+        """
+        self.check_has_folder(", ".join(files))
+        entries = {role: FileEntry.of(path, ABOUT[role]) for role, path in files.items()}
+        manifest = self.manifest.model_copy(update={"files": {**self.manifest.files, **entries}})
+        # Whatever else lies in the folder, such as a README, stays there.
+        kept = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
+        for role in files.keys() & self.manifest.files.keys():
+            kept.pop(self.manifest.files[role].path, None)
+        return _put(self.root, manifest, {**kept, **{entries[role].path: path for role, path in files.items()}})
+
+
+def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, Path], force: bool = False) -> Bundle:
+    """Make a bundle of parts that lie anywhere: it appears complete or not at all.
+
+    Args:
+        folder: its place.
+        manifest: what it says; its `files` are ignored and described anew.
+        files: by role. `reference`, `evaluation` and `card` get their usual names, others keep theirs.
+        force: replace another bundle there; other folders are never replaced.
+
+    Raises:
+        BundleError: a file is missing, two have the same name, or the folder holds something else.
+    """
+    names = {role: ABOUT.get(role, path.name) for role, path in files.items()}
+    for role, path in files.items():
+        if not path.is_file():
+            raise BundleError(f"{path}: no such file; it should become the bundle's '{role}'")
+        if list(names.values()).count(names[role]) > 1:
+            raise BundleError(f"{folder}: two files of the bundle would be called '{names[role]}'; rename one")
+    entries = {role: FileEntry.of(path, names[role]) for role, path in files.items()}
+    manifest = manifest.model_copy(update={"files": entries})
+    if folder.exists() and not _may_replace(folder, manifest, force):
+        raise BundleError(f"{folder}: there is something else already; choose another --out, or --force")
+    return _put(folder, manifest, {names[role]: path for role, path in files.items()})
+
+
+def _put(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
+    """Write a bundle's folder beside its place, check it, and move it there; `files` are by their names in it."""
+    place = folder.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
+        fresh = Path(temporary) / "new"
+        fresh.mkdir()
+        for name, path in files.items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, fresh / name)
+        (fresh / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        Bundle(fresh, manifest).check_files()
+        if place.exists():
+            place.rename(Path(temporary) / "old")
+        fresh.rename(place)
+    return Bundle(folder, manifest)
 
 
 def _may_replace(folder: Path, manifest: Manifest, force: bool) -> bool:
@@ -199,10 +325,7 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_file():
         raise BundleError(f"{path.parent}: no model bundle: it has no {path.name}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BundleError(f"{path}: not valid JSON: {error}") from None
+    data = read_json(path)
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise BundleError(f"{path}: schema is {schema!r}, this version of Vedette reads '{SCHEMA}'")
@@ -210,6 +333,18 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         raise BundleError(f"{path}: {explain(error, Manifest)}") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a bundle.
+
+    Raises:
+        BundleError: no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleError(f"{path}: not valid JSON: {error}") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.errors import UsageError
 
 COCO: tuple[str, ...] = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -23,6 +26,24 @@ COCO: tuple[str, ...] = (
 _UNUSED_COCO_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_COLUMNS: NDArray[np.intp] = np.setdiff1d(np.arange(91), _UNUSED_COCO_IDS).astype(np.intp)
 """Where the 80 classes stand in models with one column for each of COCO's category ids 0..90."""
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Give the class names that `--labels` asks for: `coco`, or a text file with one name a line.
+
+    Raises:
+        UsageError: no such file, or no names in it.
+    """
+    if text == "coco":
+        return COCO
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"--labels {text}: expected coco or a text file with one name a line") from None
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise UsageError(f"--labels {text}: the file holds no names")
+    return names
 
 
 def class_ids(wanted: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.intp]:

@@ -136,7 +136,7 @@ def _input_spec(path: Path, family: str, options: ImportOptions, signature: Sign
 
 def _labels(path: Path, head: Head, signature: Signature) -> tuple[str, ...]:
     """Class names from the exporter's metadata, else COCO's where the number of classes is COCO's."""
-    names = _exported_names(signature.metadata)
+    names = exported_names(signature.metadata)
     if names and head.num_classes in (None, len(names)):
         return names
     if head.num_classes in (None, len(COCO)) or (head.family == "detr" and head.num_classes in (91, len(COCO) + 1)):
@@ -147,7 +147,7 @@ def _labels(path: Path, head: Head, signature: Signature) -> tuple[str, ...]:
     )
 
 
-def _exported_names(metadata: dict[str, str]) -> tuple[str, ...]:
+def exported_names(metadata: dict[str, str]) -> tuple[str, ...]:
     """Read `names`, which Ultralytics writes as the text of a Python dictionary."""
     try:
         names = ast.literal_eval(metadata.get("names", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -28,10 +29,12 @@ class FrameProgress:
     Args:
         what: what is being done, in a word.
         totals: frames expected of each camera, where known.
+        unit: what is counted, where it is not frames.
     """
 
-    def __init__(self, what: str, totals: dict[str, int | None]) -> None:
+    def __init__(self, what: str, totals: Mapping[str, int | None], unit: str = "frames") -> None:
         self._what = what
+        self._unit = unit
         self._totals = totals
         self._counts = dict.fromkeys(totals, 0)
         self._lock = threading.Lock()
@@ -43,7 +46,7 @@ class FrameProgress:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                       TextColumn("{task.fields[fps]:.0f} fps"), TimeRemainingColumn())  # fmt: skip
+                       TextColumn("{task.fields[fps]:.0f}/s"), TimeRemainingColumn())  # fmt: skip
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._tasks = {name: self._bar.add_task(name, total=t, fps=0.0) for name, t in self._totals.items()}
             self._bar.start()
@@ -71,4 +74,4 @@ class FrameProgress:
                 known = list(self._totals.values())
                 of = f" of about {sum(t or 0 for t in known)}" if known and all(known) else ""
                 fps = done / (now_s - self._started_s)
-                print(f"{self._what}: {done}{of} frames, {fps:.0f} a second", file=sys.stderr, flush=True)
+                print(f"{self._what}: {done}{of} {self._unit}, {fps:.0f} a second", file=sys.stderr, flush=True)

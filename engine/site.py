@@ -18,6 +18,8 @@ from engine.redact import Url
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .wmv .flv .3gp .ogv .mjpeg .h264 .264 .hevc .265".split()
 )
+MOTION = "motion"
+"""In place of a model: no model, follow what moves."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,17 @@ def default_pipeline(
     min_confidence: float | None = None,
     cadence: str | int = "every",
 ) -> Pipeline:
-    """Make the pipeline of a run without a configuration: what moves, or what a model knows, followed."""
+    """Make the pipeline of a run without a configuration: what a model knows, or what moves, followed.
+
+    Args:
+        model: a bundle or an ONNX file; None is the one that ships with Vedette, `motion` means none: what moves.
+        tracker: its kind; `sort` by default.
+        classes: only these; empty means all that the model knows. Motion has no class.
+        min_confidence: of detections; None is the model's own. Motion has none.
+        cadence: how often to look with a model.
+    """
     pipeline = Pipeline()
-    if model is None:
+    if model == MOTION:
         pipeline = pipeline.then(load_class("motion_blobs")())
     else:
         options = {} if min_confidence is None else {"min_confidence": min_confidence}

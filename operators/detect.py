@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from engine.bundle import Bundle
+from engine.default_model import find_default_model
 from engine.errors import ConfigError
 from engine.labels import class_ids
 from engine.load import load_class
@@ -23,7 +24,8 @@ class Detect(Composite):
     """Fill `detections` with what a model sees.
 
     Attributes:
-        model: a bundle's folder, or an ONNX file whose family can be told from its outputs.
+        model: a bundle's folder, or an ONNX file whose family can be told from its outputs; None is the model that
+            ships with Vedette.
         classes: names of the classes to look for; empty means all that the model knows.
         min_confidence: boxes below go; None is the usual value of the model's family. Trackers have a higher bound of
             their own for beginning a track. Much weaker boxes only do harm: on vtest.avi MOTA falls from 77 to 29 with
@@ -37,7 +39,7 @@ class Detect(Composite):
         place: `local` runs it where the camera's host runs, `actor` in actors of its own.
     """
 
-    model: str
+    model: str | None = None
     classes: tuple[str, ...] = ()
     min_confidence: float | None = None
     iou: float | None = 0.5
@@ -49,7 +51,7 @@ class Detect(Composite):
 
     def __post_init__(self) -> None:
         # The parts check their own fields; a model is not needed for that.
-        self._infer()
+        self._infer("")
         self._letterbox(size_wh=(32, 32))
 
     def expand(self) -> list[Operator]:
@@ -59,21 +61,25 @@ class Detect(Composite):
             BundleError: the model is missing, damaged or not what it says it is.
             ConfigError: a class that the model does not know.
         """
-        bundle = Bundle.load(self.model)
+        model = self.model or find_default_model()
+        bundle = Bundle.load(model)
         try:
             class_ids(self.classes, bundle.manifest.labels)
         except ValueError as error:
             raise ConfigError(f"detect.classes: {error}") from None
         spec = bundle.manifest.input
-        return [self._letterbox(size_wh=spec.size_wh, fit=spec.resize, color=spec.color, pad=spec.pad), self._infer()]
+        return [
+            self._letterbox(size_wh=spec.size_wh, fit=spec.resize, color=spec.color, pad=spec.pad),
+            self._infer(model),
+        ]
 
     def _letterbox(self, **spec: object) -> Operator:
         made = load_class("letterbox")(cadence=self.cadence, max_interval=self.max_interval, **spec)
         return cast(Operator, made)
 
-    def _infer(self) -> Operator:
+    def _infer(self, model: str) -> Operator:
         made = load_class("infer")(
-            model=self.model,
+            model=model,
             classes=self.classes,
             min_confidence=self.min_confidence,
             iou=self.iou,

@@ -4,6 +4,7 @@
     python replay_data/render.py                         # everything, in place
     python replay_data/render.py --check                 # do the files here have the hashes of the manifest?
     python replay_data/render.py --only gate --out DIR   # one camera, somewhere else
+    python replay_data/render.py --dataset DIR --seed 1 --frames 2000   # pictures and labels of other scenes
 
 Rendering twice with the same versions of av, cv2 and numpy gives the same bytes; the manifest names the versions.
 The script needs only those three and imports nothing of Vedette.
@@ -22,11 +23,18 @@ import cv2
 import numpy as np
 from scenes import FPS, SCENES, Scene
 from stage import Stage
+from training_set import write_dataset
 from truth import Play, events, events_text, gt_text, scenery_text, seqinfo_text
 from world import SIZE_WH
 
 RENDER_VERSION = 1
 HERE = Path(__file__).resolve().parent
+# The steps that look, by configuration. Who rides a bicycle is counted once, as a person; every second frame leaves
+# two cores with four live cameras room to breathe.
+CONFIGURATIONS = {
+    "site.yaml": ("motion_blobs: {}",),
+    "detect.yaml": ("detect: {classes: [person, car, motorcycle, bus, truck], cadence: 2}", "dis_flow: {}"),
+}
 
 
 def encode(stage: Stage, path: Path) -> None:
@@ -63,7 +71,7 @@ def truth_texts(play: Play) -> dict[str, str]:
     }
 
 
-def site_text(scenes: list[Scene]) -> str:
+def site_text(scenes: list[Scene], looking: tuple[str, ...]) -> str:
     """The configuration that counts what the truth counts: same lines, same zones."""
 
     def points(pairs: tuple[tuple[float, float], ...]) -> str:
@@ -71,7 +79,7 @@ def site_text(scenes: list[Scene]) -> str:
 
     rows = ["# Written by render.py: lines and zones are those of the truth.", "site: replay", "cameras:"]
     rows += [f"  {scene.name}: {{url: clips/{scene.name}.mp4}}" for scene in scenes]
-    rows += ["pipeline:", "  - motion_blobs: {}", "  - track: {kind: sort}"]
+    rows += ["pipeline:", *(f"  - {step}" for step in looking), "  - track: {kind: sort}"]
     for scene in scenes:
         for line in scene.lines:
             where = f"name: {line.name}, cameras: [{scene.name}], line: {points((line.a, line.b))}"
@@ -124,6 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=list(SCENES), metavar="CAMERA", help="render this camera")
     parser.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="write here instead of beside the script")
     parser.add_argument("--check", action="store_true", help="render nothing; compare the files with the manifest")
+    parser.add_argument("--dataset", type=Path, metavar="DIR", help="write a training set of random scenes, no clips")
+    parser.add_argument("--seed", type=int, default=1, help="of the training set (default: 1)")
+    parser.add_argument("--frames", type=int, default=2000, help="pictures in the training set (default: 2000)")
     options = parser.parse_args(arguments)
     out: Path = options.out
     if options.check:
@@ -132,6 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1 if lines else 0
 
     cv2.setNumThreads(1)
+    if options.dataset:
+        write_dataset(options.dataset, options.seed, options.frames)
+        return 0
     out.mkdir(parents=True, exist_ok=True)
     manifest_path = out / "MANIFEST.json"
     cameras: dict[str, Any] = {}
@@ -139,7 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
         cameras = json.loads(manifest_path.read_text())["cameras"]
     for name in options.only or SCENES:
         cameras[name] = render(name, out)
-    (out / "site.yaml").write_text(site_text([SCENES[name]() for name in SCENES if name in cameras]), encoding="utf-8")
+    scenes = [SCENES[name]() for name in SCENES if name in cameras]
+    for name, looking in CONFIGURATIONS.items():
+        (out / name).write_text(site_text(scenes, looking), encoding="utf-8")
     manifest = {
         "render_version": RENDER_VERSION,
         "rendered_with": {"av": av.__version__, "cv2": cv2.__version__, "numpy": np.__version__},

@@ -86,9 +86,10 @@ class Play:
     def sightings(self, frame: int) -> list[Sighting]:
         """The boxes of everyone on the set, with how much of them shows."""
         people = self.on_set(frame)
-        return [Sighting(p.track_id, p.xyxy, self._visibility(p, self.occluders + people)) for p in people]
+        return [Sighting(p.track_id, p.xyxy, self.visibility(p, self.occluders + people)) for p in people]
 
-    def _visibility(self, presence: Presence, others: list[Presence]) -> float:
+    def visibility(self, presence: Presence, others: list[Presence]) -> float:
+        """The share of an object that shows: inside the frame, and not behind one of the others."""
         x1, y1, x2, y2 = (math.floor(v) for v in presence.xyxy)
         nearer = [o for o in others if o.depth < presence.depth and _overlap(o.xyxy, presence.xyxy)]
         if not nearer and x1 >= 0 and y1 >= 0 and x2 < SIZE_WH[0] and y2 < SIZE_WH[1]:

@@ -58,6 +58,11 @@ SHELLS = {
         (1.15, 2.94, 1.20, 2.55, 1.18, 2.25), (-1.75, 2.05), 0.42, 1, 0.10,
         (-3.00, 1.05, 0.75, 2.85),
     ),
+    "bus": Shell(
+        11.0, 2.5,
+        ((-5.50, 0.40), (-5.50, 1.20), (5.46, 1.20), (5.50, 1.00), (5.50, 0.36)),
+        (-5.50, 5.48, -5.44, 5.30, 1.18, 3.00), (-3.30, 3.40), 0.48, 7, 0.08,
+    ),
 }  # fmt: skip
 
 
@@ -75,7 +80,7 @@ class Vehicle:
     @property
     def label(self) -> str:
         """The word of the COCO classes: there, a van is a car."""
-        return "truck" if self.shell == "truck" else "car"
+        return self.shell if self.shell in ("truck", "bus") else "car"
 
     def figure(self, state: State, view: View, sun: Sun) -> Figure:
         """The faces that the camera sees, wheels turned by the way gone; with `lights`, lamps and beam, too."""

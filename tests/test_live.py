@@ -36,7 +36,7 @@ class Run:
     def __init__(self, folder: Path, cameras: dict[str, str]) -> None:
         self.log = folder / "events.jsonl"
         made = {name: Camera(Url(url), stall_after_s=STALL_AFTER_S, gap_after_s=0.5) for name, url in cameras.items()}
-        site = Site(cameras=made, pipeline=default_pipeline(), sinks=(Jsonl(path=str(self.log)),))
+        site = Site(cameras=made, pipeline=default_pipeline("motion"), sinks=(Jsonl(path=str(self.log)),))
         self.stop = threading.Event()
         self.summary = Summary()
         self._request = Request(site, None, None, None)
@@ -156,7 +156,7 @@ def test_lost_packets_never_reach_the_analysis(clip: Path, tmp_path: Path) -> No
     with GstServer({"x": clip}, transport="udp", loss=0.03) as server:
         site = Site(
             cameras={"gate": Camera(Url(server.url("x")), transport="udp")},
-            pipeline=default_pipeline(),
+            pipeline=default_pipeline("motion"),
             sinks=(Jsonl(path=str(tmp_path / "events.jsonl")),),
         )
         stop = threading.Event()

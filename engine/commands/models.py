@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from engine.errors import BundleError, UsageError
+
+T = TypeVar("T")
 
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE|FILE.onnx", help="A bundle's folder, or a bare model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -50,29 +53,71 @@ def list_bundles(
 
 
 def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
-    """Show what a bundle says: family, input, classes, files."""
+    """Show what a bundle says: family, input, classes, files, card, reference statistics."""
     from engine.bundle import Bundle
+    from engine.card import Card
+    from engine.card_text import card_lines, printable, reference_lines
 
     found = Bundle.load(bundle)
+    card, reference = _readable(found.card), _readable(found.reference)
     if as_json:
-        print(json.dumps({**found.manifest.model_dump(mode="json"), "digest": found.digest}, indent=2))
+        data = {**found.manifest.model_dump(mode="json"), "digest": found.digest}
+        print(json.dumps({**data, "card": _as_json(card), "reference": _as_json(reference)}, indent=2))
         return
     manifest = found.manifest
     spec = manifest.input
     print(f"{bundle}: {_line(_facts(found))}")
-    print(f"  input   {spec.size_wh[0]}x{spec.size_wh[1]} {spec.color}, {spec.resize}, border {spec.pad}")
+    print(f"  input      {spec.size_wh[0]}x{spec.size_wh[1]} {spec.color}, {spec.resize}, border {spec.pad}")
     if not spec.is_plain:
-        print(f"          (value - {list(spec.mean)}) / {list(spec.std)}")
-    print(f"  classes {', '.join(manifest.labels)}")
+        print(f"             (value - {list(spec.mean)}) / {list(spec.std)}")
+    print(f"  classes    {', '.join(map(printable, manifest.labels))}")
     for role, entry in manifest.files.items():
-        print(f"  {role:7} {entry.path}, {entry.size} bytes, sha256 {entry.sha256}")
-    print(f"  source  {manifest.source or 'not stated'}; licence {manifest.licence or 'not stated'}")
+        print(f"  {printable(role):10} {printable(entry.path)}, {entry.size} bytes, sha256 {entry.sha256}")
+    source, licence = (printable(text) or "not stated" for text in (manifest.source, manifest.licence))
+    print(f"  source     {source}; licence {licence}")
+    for about in (card, reference):
+        if isinstance(about, BundleError):
+            print(f"\n{printable(str(about))}")
+        elif about is not None:
+            print("", *(card_lines(about) if isinstance(about, Card) else reference_lines(about)), sep="\n")
+
+
+def _readable(read: Callable[[], T]) -> T | BundleError:
+    """Read a file about the model; one that is damaged must not hide the others."""
+    try:
+        return read()
+    except BundleError as error:
+        return error
+
+
+def _as_json(about: Any) -> Any:
+    from engine.card import Card
+    from engine.reference import DEFAULT_QUANTILES
+
+    if about is None:
+        return None
+    if isinstance(about, BundleError):
+        return {"error": str(about)}
+    if isinstance(about, Card):
+        return about.model_dump(mode="json")
+    return {
+        "num_samples": len(about),
+        "num_frames": about.num_frames,
+        "num_boxes": about.num_boxes,
+        "min_confidence": about.min_confidence,
+        "cameras": list(about.cameras),
+        "class_mix": about.class_mix(),
+        "quantiles": {
+            name: dict(zip(map(str, DEFAULT_QUANTILES), values, strict=True))
+            for name, values in about.quantiles().items()
+        },
+    }
 
 
 def verify(
     bundles: Annotated[list[str], typer.Argument(metavar="BUNDLE…", help="Bundles or bare models.")],
 ) -> None:
-    """Check every file's hash, load the model, run one picture, and compare its outputs with the family."""
+    """Check every file, run one picture through the model, and compare its outputs with the family."""
     from engine.bundle import Bundle
     from engine.heads import class_columns, make_head
     from engine.inference import make_backend
@@ -85,6 +130,9 @@ def verify(
             manifest = bundle.manifest
             head = make_head(manifest.family, run_once(bundle, make_backend()), manifest.input.size_wh, name)
             class_columns(head, len(manifest.labels), name)
+            # Loading has checked the model; what is said about it is checked and read here.
+            bundle.check_files()
+            bundle.card(), bundle.reference(), bundle.evaluation()
         except BundleError as error:
             broken.append(error)
             print(error)
@@ -151,9 +199,11 @@ def _facts(bundle: Any) -> dict[str, Any]:
 
 
 def _line(facts: dict[str, Any]) -> str:
+    from engine.card_text import printable
+
     width, height = facts["size_wh"]
     return (
-        f"{facts['name']}, {facts['family']} {width}x{height}, {facts['num_classes']} classes, "
+        f"{printable(facts['name'])}, {facts['family']} {width}x{height}, {facts['num_classes']} classes, "
         f"{facts['bytes'] / 1e6:.1f} MB, digest {facts['digest']}"
     )
 
@@ -180,17 +230,6 @@ def _triple(option: str, text: str | None) -> tuple[float, ...] | None:
 
 
 def _labels(text: str | None) -> tuple[str, ...] | None:
-    from engine.labels import COCO
+    from engine.labels import read_labels
 
-    if text is None:
-        return None
-    if text == "coco":
-        return COCO
-    try:
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(f"--labels {text}: expected coco or a text file with one name a line") from None
-    names = tuple(line.strip() for line in lines if line.strip())
-    if not names:
-        raise UsageError(f"--labels {text}: the file holds no names")
-    return names
+    return None if text is None else read_labels(text)

@@ -17,7 +17,7 @@ import typer
 
 from engine.errors import SinkError, UsageError, VedetteError
 from engine.load import load_class
-from engine.site import Site, default_pipeline
+from engine.site import MOTION, Site, default_pipeline
 from engine.summary import Summary
 
 Sources = Annotated[
@@ -29,7 +29,9 @@ Sources = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="BUNDLE|FILE.onnx", help="Detect with a model; without one, what moves is followed."
+        "--model",
+        metavar="BUNDLE|FILE.onnx|motion",
+        help="Detect with this model; street-nano (people and vehicles) by default. 'motion' follows what moves.",
     ),
 ]
 Tracker = Annotated[str | None, typer.Option("--tracker", metavar="KIND", help="Tracker, such as sort or oc_sort.")]
@@ -168,10 +170,10 @@ def _site(
             raise UsageError(f"{given[0]} goes with sources; {sources[0]} says what its pipeline does")
         site = load_site(Path(sources[0]))
     else:
-        if model is None:
+        if model == MOTION:
             useless = [n for n in ("--classes", "--min-confidence", "--cadence") if pipeline_options[n] is not None]
             if useless:
-                raise UsageError(f"{useless[0]} needs --model: what merely moves has no class and no confidence")
+                raise UsageError(f"{useless[0]} needs a model: with --model motion nothing has a class or a confidence")
         try:
             pipeline = default_pipeline(
                 model,

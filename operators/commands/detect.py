@@ -26,8 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def detect(
     source: Annotated[Path, typer.Argument(metavar="IMAGE|DIR|VIDEO", show_default=False)],
-    model: Annotated[str, typer.Option(metavar="BUNDLE|FILE.onnx", help="The model.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="COCO.json", help="The results file.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(metavar="BUNDLE|FILE.onnx", help="The model; street-nano by default.")
+    ] = None,
     min_confidence: Annotated[float | None, typer.Option(help="Leave out weaker boxes; default: the family's.")] = None,
     iou: Annotated[float | None, typer.Option(help="Overlap at which boxes of a class are one object.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="A,B", help="Only these classes.")] = None,

@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--cameras", type=int, default=4)
-    parser.add_argument("--model")
+    parser.add_argument("--model", default="motion")
     parser.add_argument("--child", nargs=2, metavar=("URLS", "SECONDS"))
     options = parser.parse_args()
     if options.child:
@@ -68,15 +68,13 @@ def main() -> None:
     )
 
 
-def _child(urls: list[str], seconds: float, model: str | None) -> list[tuple[float, float]]:
+def _child(urls: list[str], seconds: float, model: str) -> list[tuple[float, float]]:
     command = [sys.executable, "-m", "tests.benchmarks.bench_memory", "--child", json.dumps(urls), str(seconds)]
-    done = subprocess.run(
-        [*command, *(["--model", model] if model else [])], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, "--model", model], capture_output=True, text=True, check=True)
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def _watch(urls: list[str], seconds: float, model: str | None) -> None:
+def _watch(urls: list[str], seconds: float, model: str) -> None:
     """Run the cameras, printing [second, megabytes] now and then."""
     cameras = {f"camera-{n}": Camera(Url(url)) for n, url in enumerate(urls)}
     site = Site(cameras=cameras, pipeline=default_pipeline(model), sinks=(Jsonl(path="/dev/null"),))

@@ -37,7 +37,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Site:
         cameras[f"cam{number}"] = Camera(Url(str(clip)))
     (folder / "broken.mp4").write_bytes(b"no video at all")
     cameras["broken"] = Camera(Url(str(folder / "broken.mp4")))
-    pipeline = default_pipeline().then(LineCount(line=((0.5, 0.0), (0.5, 1.0))))
+    pipeline = default_pipeline("motion").then(LineCount(line=((0.5, 0.0), (0.5, 1.0))))
     return Site("north", cameras, pipeline)
 
 

@@ -46,7 +46,7 @@ def test_everything_that_the_image_copies_is_in_the_repository_and_not_ignored()
 def test_the_image_holds_every_package_of_the_distribution() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(copied())
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]) <= set(copied())
 
 
 def test_the_image_has_a_python_that_the_project_supports() -> None:
@@ -112,7 +112,7 @@ def test_the_engine_watches_these_cameras_and_this_broker() -> None:
 
 
 def test_lines_and_zones_are_those_of_the_recordings() -> None:
-    recordings = yaml.safe_load((ROOT / "replay_data" / "site.yaml").read_text(encoding="utf-8"))
+    recordings = yaml.safe_load((ROOT / "replay_data" / "detect.yaml").read_text(encoding="utf-8"))
 
     assert read("site.yaml")["pipeline"] == recordings["pipeline"]
 

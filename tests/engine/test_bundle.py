@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.bundle import Bundle, FileEntry, Manifest, read_manifest
+from engine.bundle import Bundle, FileEntry, Manifest, read_manifest, write_bundle
 from engine.errors import BundleError, UsageError
 from engine.input_spec import InputSpec
 from engine.labels import COCO, class_ids
 from engine.onnx_import import ImportOptions, describe_onnx
+from tests.engine.test_card import card
+from tests.engine.test_reference import assert_same, reference
 from tests.tiny_models import save_constant, save_yolox
 
 
@@ -54,6 +56,112 @@ def test_the_digest_follows_what_matters_and_not_the_name(bundle: Bundle) -> Non
 
     assert digest(name="other", source="elsewhere") == bundle.digest
     assert digest(labels=("red", "blue")) != bundle.digest
+
+
+def test_digests_stay_what_they_were_in_the_first_version() -> None:
+    entries = {"onnx": FileEntry(path="tiny.onnx", sha256="0" * 64, size=7),
+               "onnx_data": FileEntry(path="tiny.onnx.data", sha256="1" * 64, size=8)}  # fmt: skip
+    spec = InputSpec(size_wh=(64, 32))
+    manifest = Manifest(name="x", family="yolox", labels=("a", "b"), input=spec, files=entries)
+    assert Bundle(Path(), manifest).digest == "2f43c0e10ee2d82f"
+
+
+@pytest.fixture
+def about(tmp_path: Path) -> dict[str, Path]:
+    """A file of every role that says something about a model."""
+    folder = tmp_path / "about"
+    folder.mkdir()
+    reference().save(folder / "statistics.npz")
+    (folder / "figures.json").write_text('{"ap": 0.5}')
+    (folder / "card.json").write_text(card().to_json())
+    names = {"reference": "statistics.npz", "evaluation": "figures.json", "card": "card.json"}
+    return {role: folder / name for role, name in names.items()}
+
+
+def test_files_about_the_model_are_added_and_read_and_change_no_digest(bundle: Bundle, about: dict[str, Path]) -> None:
+    assert (bundle.reference(), bundle.evaluation(), bundle.card()) == (None, None, None)
+    bundle.add({"reference": about["reference"]})
+    found = Bundle.load(bundle.root).add({"evaluation": about["evaluation"], "card": about["card"]})
+    assert found == Bundle.load(bundle.root)
+    assert found.digest == bundle.digest
+    assert sorted(p.name for p in found.root.iterdir()) == [
+        "card.json", "evaluation.json", "manifest.json", "reference.npz", "tiny.onnx",
+    ]  # fmt: skip
+    measured = found.reference()
+    assert measured is not None
+    assert_same(measured, reference())
+    assert (found.evaluation(), found.card()) == ({"ap": 0.5}, card())
+
+
+def test_adding_replaces_what_was_there_and_leaves_the_rest(bundle: Bundle, about: dict[str, Path]) -> None:
+    (bundle.root / "README.md").write_text("mine")
+    first = bundle.add(about)
+    about["evaluation"].write_text('{"ap": 0.75}')
+    again = first.add({"evaluation": about["evaluation"]})
+    assert Bundle.load(bundle.root).evaluation() == {"ap": 0.75}
+    assert (bundle.root / "README.md").read_text() == "mine"
+    assert again.manifest.files["card"] == first.manifest.files["card"]
+    assert [p.name for p in bundle.root.parent.glob(".*")] == []
+
+
+def test_adding_to_the_folder_we_stand_in_works(
+    bundle: Bundle, about: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.root)
+    Bundle.load(".").add({"card": about["card"]})
+    assert Bundle.load(bundle.root).card() == card()
+
+
+def test_a_bare_model_has_no_place_for_more(tmp_path: Path, about: dict[str, Path]) -> None:
+    path = save_constant(tmp_path / "bare.onnx", [np.zeros((1, 84, 84 + 42), np.float32)], size_wh=(96, 64))
+    with pytest.raises(
+        BundleError, match=r"bare.onnx: a bare model has no place for its card; .*models import .*--out"
+    ):
+        Bundle.load(path).add({"card": about["card"]})
+
+
+def test_a_damaged_file_about_the_model_stops_whoever_reads_it_and_nobody_else(
+    bundle: Bundle, about: dict[str, Path]
+) -> None:
+    path = bundle.add(about).file("reference")
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    loaded = Bundle.load(bundle.root)
+    assert loaded.card() == card()
+    with pytest.raises(BundleError, match=r"reference.npz: damaged or replaced: .*`vedette reference BUNDLE --data"):
+        loaded.reference()
+    with pytest.raises(BundleError, match="damaged or replaced"):
+        loaded.check_files()
+    loaded.add({"reference": about["reference"]})
+    assert loaded.reference() is not None
+
+
+@pytest.mark.parametrize(("text", "message"), [("[]", "expected a JSON object, got list"), ("{", "not valid JSON")])
+def test_an_evaluation_is_a_json_object(bundle: Bundle, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "figures.json").write_text(text)
+    with pytest.raises(BundleError, match=rf"evaluation.json: {message}"):
+        bundle.add({"evaluation": tmp_path / "figures.json"}).evaluation()
+
+
+def test_a_bundle_is_made_of_parts(bundle: Bundle, about: dict[str, Path], tmp_path: Path) -> None:
+    made = write_bundle(tmp_path / "made", bundle.manifest, {"onnx": bundle.file("onnx"), **about})
+    assert made == Bundle.load(tmp_path / "made")
+    assert made.digest == bundle.digest
+    assert {role: entry.path for role, entry in made.manifest.files.items()} == {
+        "onnx": "tiny.onnx", "reference": "reference.npz", "evaluation": "evaluation.json", "card": "card.json",
+    }  # fmt: skip
+
+
+def test_making_a_bundle_refuses_what_cannot_be_meant(bundle: Bundle, tmp_path: Path) -> None:
+    onnx, target = bundle.file("onnx"), tmp_path / "made"
+    with pytest.raises(BundleError, match=r"none.npz: no such file; it should become the bundle's 'reference'"):
+        write_bundle(target, bundle.manifest, {"onnx": onnx, "reference": tmp_path / "none.npz"})
+    with pytest.raises(BundleError, match=r"two files of the bundle would be called 'tiny.onnx'; rename one"):
+        write_bundle(target, bundle.manifest, {"onnx": onnx, "more": onnx})
+    assert not target.exists()
+    other = bundle.manifest.model_copy(update={"name": "other"})
+    with pytest.raises(BundleError, match="there is something else already"):
+        write_bundle(bundle.root, other, {"onnx": onnx})
+    assert write_bundle(bundle.root, other, {"onnx": onnx}, force=True) == Bundle.load(bundle.root)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from engine.commands.run import Request
 from engine.errors import GraphError, SinkError
 from engine.local import run_live, run_replay
 from engine.replay import Stopped, check_delivered, replay
-from engine.site import Site, name_sources
+from engine.site import Site, default_pipeline, name_sources
 from tests.clips import square_frames, write_clip
 
 
@@ -25,7 +25,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def site_of(clips: list[str], log: Path) -> Site:
-    return Site.of_sources(clips, events=log)
+    return Site.of_sources(clips, default_pipeline("motion"), log)
 
 
 def test_replays_give_the_same_bytes_on_every_run_in_merged_order(clips: list[str], tmp_path: Path) -> None:

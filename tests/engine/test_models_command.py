@@ -10,11 +10,14 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from engine.bundle import Bundle
+from engine.bundle import ABOUT, Bundle
+from engine.card_text import card_lines
 from engine.commands.models import register
 from engine.errors import BundleError, UsageError
 from engine.input_spec import InputSpec
 from engine.labels import COCO
+from tests.engine.test_card import card
+from tests.engine.test_reference import reference
 from tests.tiny_models import save_constant, save_yolox
 
 
@@ -196,3 +199,40 @@ def test_verify_notices_a_manifest_of_another_family(tiny: Path) -> None:
     path.write_text(path.read_text().replace('"yolox"', '"yolo"'))
     with pytest.raises(BundleError, match="1 of 1 bundles cannot be used"):
         run("verify", tiny)
+
+
+def test_show_prints_card_and_reference(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(card().to_json())
+    reference().save(tmp_path / "reference.npz")
+    Bundle.load(tiny).add({role: tmp_path / name for role, name in ABOUT.items() if role != "evaluation"})
+    lines = run("show", tiny).stdout.splitlines()
+    assert set(card_lines(card())) <= set(lines)
+    assert "Reference statistics of 12 frames, out of 12, from 2 cameras" in lines
+    assert any(line.startswith("  brightness") for line in lines)
+    data = json.loads(run("show", tiny, "--json").stdout)
+    assert data["card"]["known_weaknesses"] == ["misses people behind glass"]
+    assert (data["reference"]["num_samples"], data["reference"]["cameras"]) == (12, ["gate", "yard"])
+    assert data["reference"]["quantiles"]["count"]["0.5"] == 2.0
+
+
+def test_show_says_what_is_damaged_and_shows_the_rest(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(card(name="\x1b[2Jnano").to_json())
+    (tmp_path / "reference.npz").write_bytes(b"nonsense")
+    Bundle.load(tiny).add({role: tmp_path / name for role, name in ABOUT.items() if role != "evaluation"})
+    text = run("show", tiny).stdout
+    assert r"Card of \x1b[2Jnano, made on" in text
+    assert "\x1b" not in text
+    assert "reference.npz: no reference statistics, or damaged" in text
+    assert "no reference statistics" in json.loads(run("show", tiny, "--json").stdout)["reference"]["error"]
+    with pytest.raises(BundleError, match="1 of 1 bundles cannot be used"):
+        run("verify", tiny)
+
+
+def test_show_of_a_hostile_manifest_cannot_reach_the_terminal(tiny: Path) -> None:
+    path = tiny / "manifest.json"
+    data = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(data | {"name": "\x1b[31m", "labels": ["\x07", "b"], "source": "\x9b2J", "licence": "\r"})
+    )
+    for text in (run("show", tiny).stdout, run("list", tiny.parent).stdout, run("verify", tiny).stdout):
+        assert all(line.isprintable() for line in text.split("\n"))

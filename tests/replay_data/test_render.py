@@ -93,10 +93,11 @@ def test_the_committed_truth_is_the_computed_one(room: Any, plays: dict[str, Any
         assert (ROOM / name).read_text() == text, f"{name} is stale: run replay_data/render.py"
 
 
-def test_the_configuration_has_the_geometry_of_the_scenes(room: Any) -> None:
+@pytest.mark.parametrize("name", ["site.yaml", "detect.yaml"])
+def test_the_configurations_have_the_geometry_of_the_scenes(room: Any, name: str) -> None:
     scenes = [room.SCENES[camera]() for camera in CAMERAS]
-    assert (ROOM / "site.yaml").read_text() == room.site_text(scenes)
-    site = yaml.safe_load((ROOM / "site.yaml").read_text())
+    assert (ROOM / name).read_text() == room.site_text(scenes, room.CONFIGURATIONS[name])
+    site = yaml.safe_load((ROOM / name).read_text())
     assert site["cameras"] == {camera: {"url": f"clips/{camera}.mp4"} for camera in CAMERAS}
     steps = [(kind, options) for step in site["pipeline"] for kind, options in step.items()]
     lines = {(o["cameras"][0], o["name"]): o["line"] for kind, o in steps if kind == "line_count"}
