@@ -10,6 +10,10 @@ On 2 cores: see RESULTS.md.
 
 from __future__ import annotations
 
+# Before PyTorch, whose threads it tells how to wait.
+import training  # noqa: F401
+
+# isort: split
 import argparse
 import itertools
 import json

@@ -48,11 +48,12 @@ def test_the_default_model_counts_most_crossings_and_makes_up_few(tmp_path: Path
     log = tmp_path / "events.jsonl"
     assert cli.main(["replay", str(SCENES / "detect.yaml"), "--events", str(log)]) == 0
     truth = [fact for path in sorted(SCENES.glob("truth/*/events.jsonl")) for fact in read_facts(path)]
-    judged = judge_events(truth, read_facts(log), tolerance_s=1.5)
+    judged = judge_events(truth, read_facts(log), tolerance_s=1.0)
     crossed, missed, made_up = (
         sum(fact.type == "line.crossed" for fact in facts) for facts in (truth, judged.missed, judged.false_alarms)
     )
 
     assert crossed == 32
-    assert missed <= 7
+    # Where these bounds were set, none was missed and one was made up.
+    assert missed <= 2
     assert made_up <= 2
