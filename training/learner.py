@@ -132,7 +132,7 @@ class Learner:
         """Take over what `state` gave."""
         self.detector.load_state_dict(state["detector"])
         self.averaged.load_state_dict(state["averaged"])
-        self._begun = state["begun"]
+        self._begun = {name: value.to(self._device) for name, value in state["begun"].items()}
         self._optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])

@@ -91,7 +91,7 @@ class DetectionLoss(nn.Module):
         return {
             "total": torch.stack(list(losses.values())).sum(),
             **losses,
-            "assigned": torch.tensor(float(len(cell))),
+            "assigned": logits.new_tensor(float(len(cell))),
         }
 
 

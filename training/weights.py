@@ -66,9 +66,9 @@ def load_onnx_weights(
             if conv in heads:
                 kept = [new for new, old in enumerate(columns) if old is not None]
                 old = [column for column in columns if column is not None]
-                conv.weight[kept] = torch.from_numpy(kernel[old])
+                conv.weight[kept] = torch.from_numpy(kernel[old]).to(conv.weight)
                 assert conv.bias is not None
-                conv.bias[kept] = torch.from_numpy(bias[old])
+                conv.bias[kept] = torch.from_numpy(bias[old]).to(conv.bias)
                 continue
             if tuple(conv.weight.shape) != kernel.shape:
                 raise BundleError(
@@ -206,7 +206,7 @@ def _convolutions_in_order(model: Detector) -> list[tuple[nn.Conv2d, nn.BatchNor
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        model(torch.zeros(1, 3, max(STRIDES), max(STRIDES)))
+        model(torch.zeros(1, 3, max(STRIDES), max(STRIDES)).to(next(model.parameters())))
     model.train(was_training)
     for hook in hooks:
         hook.remove()
