@@ -95,7 +95,8 @@ class TrainSpec(_Strict):
         weight_decay: of kernels; norms and biases have none.
         ema: how much of the averaged weights each step keeps, at the end of its own warm-up.
         keep_init: share of the weights that `init` gave in those that are kept (Wortsman et al. 2022, arXiv
-            2109.01903). Training on few places forgets the others; half and half, little is lost on either side. For classes that `init` knows.
+            2109.01903). Training on few places forgets the others; half and half, little is lost on either side. For
+            classes that `init` knows.
         clip: largest norm of the gradient.
         multi_scale: the input varies by about this share, in multiples of 32.
         close_share: last share of the steps, without mosaic and MixUp and with the L1 loss.
