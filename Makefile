@@ -66,6 +66,6 @@ clean:
 .venv/test: .venv/pip pyproject.toml constraints.txt
 	@echo "installing into .venv (about three minutes) ..."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[testbed,reference,evaluate,training,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[testbed,reference,evaluate,training,drift,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps '$(TRACKEVAL)'
 	@touch $@

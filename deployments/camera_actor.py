@@ -13,6 +13,7 @@ import ray
 
 from deployments.collector import Batch, Collector, LogTail, without_latencies
 from deployments.detector_actor import RemoteDetector
+from deployments.remote_drift import open_drift
 from deployments.shipment import HostSpec, Shipment
 from engine.host import CameraHost
 from engine.sinks import SinkSet
@@ -27,12 +28,14 @@ class _CameraActor:
     Args:
         shipment: holds a HostSpec.
         detectors: actors of each shared segment that is placed in actors, by the segment's key.
+        drift: the actor of the drift monitor, where there is one.
     """
 
-    def __init__(self, shipment: Shipment, detectors: Mapping[str, list[Any]]) -> None:
+    def __init__(self, shipment: Shipment, detectors: Mapping[str, list[Any]], drift: Any = None) -> None:
         self._meter = RunMeter()
         self._shipment = shipment
         self._detectors = detectors
+        self._drift_actor = drift
         self._counted_s = 0.0
 
     def where(self) -> tuple[int, str]:
@@ -52,11 +55,12 @@ class _CameraActor:
         recordings = frozenset(name for name, camera in spec.cameras.items() if camera.waits)
         self._collector = Collector(spec.keep_events, recordings)
         self._sinks = SinkSet(spec.sinks)
+        self._drift = open_drift(spec, self._drift_actor)
         self._host = CameraHost(
             spec.site, spec.cameras, spec.plan, self._emit, spec.num_workers,
             remote=lambda segment: RemoteDetector(segment, self._detectors[segment.key]),
             headers={**spec.headers, "node": socket.gethostname()},
-            max_frames=spec.max_frames, previous=spec.previous,
+            max_frames=spec.max_frames, previous=spec.previous, drift=self._drift,
         )  # fmt: skip
         self._sinks.open()
         self._host.start()
@@ -78,6 +82,8 @@ class _CameraActor:
         """End the cameras, deliver what the own sinks hold, and give what is left."""
         self._collector.close()
         self._host.stop(timeout_s)
+        if self._drift is not None:
+            self._drift.close()
         sinks = self._sinks.finish(flush_s)
         batch = self._complete(self._collector.fetch(0))
         batch.finished, batch.counts = self._host.finished, self._host.counts

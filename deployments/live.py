@@ -13,9 +13,13 @@ import ray
 from deployments.camera_actor import CameraActor
 from deployments.cluster import Limits, actor_options, get, num_cores, num_free_gpus, num_nodes, wanted_resources
 from deployments.detector_actor import GPU_BATCH, DetectorActor
+from deployments.drift_actor import DriftSpec, start_drift
 from deployments.groups import Group, divide
+from deployments.remote_drift import log_lines
 from deployments.shipment import HostSpec, Shipment, gpus_of, load_sources, only
 from deployments.supervisor import Supervisor, add_counts
+from engine.drift.setup import state_path
+from engine.errors import ClusterError
 from engine.facts import run_facts
 from engine.local import FLUSH_S, Result, RunRequest
 from engine.plan import ExecutionPlan, Segment, batch_operator
@@ -46,6 +50,7 @@ class LiveRun:
         self._central = tuple(sink for sink in self._site.sinks if sink.central)
         self._beside = tuple(sink for sink in self._site.sinks if not sink.central)
         self._detectors: dict[str, list[Any]] = {}
+        self._drift: Any = None
 
     def run(self, stop: threading.Event) -> Result:
         """Run until every camera has ended or `stop` is set."""
@@ -60,6 +65,7 @@ class LiveRun:
             sinks.open()
             try:
                 self._start_detectors()
+                self._start_drift()
                 supervisor.start(divide(list(cameras), self._request.workers or self._cores, self._cores))
                 while not stop.is_set() and not supervisor.done:
                     supervisor.step(STEP_S)
@@ -68,6 +74,7 @@ class LiveRun:
                     supervisor.stop(FLUSH_S)
                 finally:
                     self._kill_detectors()
+                    self._end_drift()
                     delivered = sinks.finish(FLUSH_S)
         for name, counts in supervisor.sinks.items():
             delivered[name] = add_counts(delivered.get(name, {}), counts)
@@ -90,9 +97,11 @@ class LiveRun:
             max_frames=self._request.max_frames,
             headers=run_facts(self._plan),
             previous=previous,
+            drift=self._site.drift,
             log_level=logging.getLogger().getEffectiveLevel(),
         )
-        return CameraActor.options(**actor_options(self._wanted(group))).remote(Shipment.of(spec), self._detectors)
+        options = actor_options(self._wanted(group))
+        return CameraActor.options(**options).remote(Shipment.of(spec), self._detectors, self._drift)
 
     def _wanted(self, group: Group) -> dict[str, float]:
         return wanted_resources(gpus_of(only(self._plan, group.cameras), with_actors=False))
@@ -121,3 +130,30 @@ class LiveRun:
         for actor in (actor for actors in self._detectors.values() for actor in actors):
             with contextlib.suppress(Exception):
                 ray.kill(actor)
+
+    def _start_drift(self) -> None:
+        """Make the monitor of live cameras, and hear what it has to say about models and references."""
+        live = {name: camera for name, camera in self._site.cameras.items() if camera.live}
+        if self._site.drift is None or not live:
+            return
+        folder = state_path(self._site)
+        spec = DriftSpec(
+            settings=self._site.drift,
+            cameras=live,
+            plan=only(self._plan, live),
+            state=None if folder is None else folder.absolute(),
+            log_level=logging.getLogger().getEffectiveLevel(),
+        )
+        self._drift = start_drift(self._site.name, spec)
+        log_lines(get(self._drift.ready.remote(), self._limits.place_s + self._limits.open_s, "the drift monitor"))
+
+    def _end_drift(self) -> None:
+        """Let the monitor save what it has learnt, and kill it."""
+        if self._drift is None:
+            return
+        try:
+            log_lines(get(self._drift.close.remote(), self._limits.stop_s, "the drift monitor: saving"))
+        except ClusterError as error:
+            logger.warning("%s", error)
+        with contextlib.suppress(Exception):
+            ray.kill(self._drift)

@@ -20,7 +20,7 @@ def run_live(request: RunRequest, stop: threading.Event, limits: Limits | None =
         VedetteError: the pipeline, a model or a sink cannot be used.
     """
     # What is wrong with the pipeline shows before a cluster is started.
-    planned = plan(request.site.pipeline, request.site.cameras)
+    planned = plan(request.site.pipeline, request.site.cameras, request.site.drift)
     with cluster.connect(request.ray_address):
         # Ray reads its environment when it is imported, so nothing that needs it is imported before.
         from deployments.live import LiveRun
@@ -35,7 +35,7 @@ def run_replay(request: RunRequest, stop: threading.Event, limits: Limits | None
         ClusterError: there is no cluster, or no place in it for what the plan needs.
         VedetteError: the pipeline, a model or a sink cannot be used.
     """
-    planned = plan(request.site.pipeline, request.site.cameras)
+    planned = plan(request.site.pipeline, request.site.cameras, request.site.drift)
     with cluster.connect(request.ray_address):
         from deployments.replay import ReplayRun
 

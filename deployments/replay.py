@@ -187,6 +187,7 @@ class ReplayRun:
             cameras=cameras,
             plan=planned,
             max_frames=self._request.max_frames,
+            drift=self._site.drift,
             log_level=logging.getLogger().getEffectiveLevel(),
         )
 

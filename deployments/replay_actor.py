@@ -14,6 +14,7 @@ import ray
 
 from deployments.collector import Batch, LogTail
 from deployments.shipment import HostSpec, Shipment
+from engine.drift.setup import make_drift
 from engine.event import Event
 from engine.inline import InlineRunner
 from engine.replay import Stopped
@@ -53,7 +54,8 @@ class _ReplayActor:
         spec: HostSpec = self._shipment.unpack()
         logging.getLogger("ray").propagate = False
         logging.basicConfig(level=spec.log_level, handlers=[self._log], force=True)
-        self._runner = InlineRunner(spec.site, spec.cameras, spec.plan, spec.max_frames, self._count)
+        drift = make_drift(spec.drift, spec.cameras, spec.plan)
+        self._runner = InlineRunner(spec.site, spec.cameras, spec.plan, spec.max_frames, self._count, drift)
         chunk: list[Event] = []
         try:
             for event in self._runner.events():

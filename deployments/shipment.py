@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from ray import cloudpickle
 
+from engine.drift.settings import DriftSettings
 from engine.load import UserModule, install_module, load_class, user_modules
 from engine.operator import Sink
 from engine.plan import ExecutionPlan
@@ -63,6 +64,7 @@ class HostSpec:
         max_frames: decoded frames of each camera at most.
         headers: run-time facts for every event.
         previous: epoch and last seq of cameras that another process ran before.
+        drift: how to watch for drift; None does not.
         log_level: lines from this level on go to the driver.
     """
 
@@ -76,6 +78,7 @@ class HostSpec:
     max_frames: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     previous: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    drift: DriftSettings | None = None
     log_level: int = 30
 
 

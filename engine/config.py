@@ -19,6 +19,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from engine.drift.settings import DriftSettings
 from engine.errors import ConfigError
 from engine.load import did_you_mean, kinds, load_class
 from engine.operator import Composite, Operator, Sink
@@ -44,7 +45,7 @@ def load_site(path: Path, environment: Mapping[str, str] | None = None) -> Site:
         raise ConfigError(f"{path}: no such configuration file")
     values = _substitute(_parse(path), str(path), os.environ if environment is None else environment)
     where = str(path)
-    known = ("site", "defaults", "cameras", "pipeline", "sinks")
+    known = ("site", "defaults", "cameras", "pipeline", "sinks", "drift")
     _check_keys(values, known, where, "a configuration")
     cameras = _cameras(values.get("cameras"), values.get("defaults") or {}, path)
     pipeline = _pipeline(values.get("pipeline"), cameras, path)
@@ -54,7 +55,8 @@ def load_site(path: Path, environment: Mapping[str, str] | None = None) -> Site:
         key, options = _only_key(entry, at)
         sinks.append(_build_kind(options.pop("kind", key), options, at, path.parent, Sink))
     site = _field(str, values.get("site", "default"), f"{where}: site")
-    return Site(name=site, cameras=cameras, pipeline=pipeline, sinks=tuple(sinks))
+    drift = _drift(values.get("drift"), path)
+    return Site(name=site, cameras=cameras, pipeline=pipeline, sinks=tuple(sinks), drift=drift)
 
 
 def _cameras(values: Any, defaults: Any, path: Path) -> dict[str, Camera]:
@@ -98,6 +100,21 @@ def _pipeline(values: Any, cameras: Mapping[str, Camera], path: Path) -> Pipelin
         operator = _build_kind(kind, options, at, path.parent, (Operator, Composite))
         pipeline = pipeline.then(operator, name, names, at)
     return pipeline
+
+
+def _drift(values: Any, path: Path) -> DriftSettings | None:
+    where = f"{path}: drift"
+    if values is False:
+        return None
+    if values is None or values is True:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: expected settings as keys and values, or false, got {_show(values)}")
+    settings = build(DriftSettings, values, where, what="drift")
+    # A state that is to be found again does not depend on where a run is started.
+    reference = None if settings.reference is None else _find(settings.reference, path.parent)
+    state = None if settings.state is None else str(path.parent / settings.state)
+    return dataclasses.replace(settings, reference=reference, state=state)
 
 
 def _build_kind(kind: Any, options: dict[str, Any], at: str, beside: Path, base: type | tuple[type, ...]) -> Any:

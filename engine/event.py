@@ -107,6 +107,55 @@ class CameraPart:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftStatistic:
+    """One statistic that changed: its median then and now, in its own unit.
+
+    `score` is how far it went, in units of its threshold; the sign says which way.
+    """
+
+    name: str
+    then: float
+    now: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftWindow:
+    """The stretch of stream time that was compared.
+
+    `effective_samples` is how many independent samples the correlated ones are worth.
+    """
+
+    start_s: float
+    stop_s: float
+    samples: int
+    effective_samples: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPart:
+    """How a camera has changed, and what that usually means.
+
+    `against` says what it was compared with: the camera's own `normal`, or the pictures that the model was trained on.
+    `score` is the greatest of the statistics, 1 at the threshold. `began_s` is the stream time at which the change is
+    thought to have begun (of its own epoch, which may be an earlier one), `lasted_s` how long it lasted
+    (drift.cleared). `moved_px` is the shift of the scene in pixels of the source frame. `picture` shows then (left) and
+    now as a data URI of a JPEG.
+    """
+
+    cause: str
+    text: str
+    against: Literal["normal", "training"]
+    score: float
+    window: DriftWindow
+    statistics: tuple[DriftStatistic, ...] = ()
+    began_s: float | None = None
+    lasted_s: float | None = None
+    moved_px: tuple[float, float] | None = None
+    picture: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One fact about one camera.
 
@@ -130,6 +179,7 @@ class Event:
     zone: ZonePart | None = None
     line: LinePart | None = None
     camera_state: CameraPart | None = None
+    drift: DriftPart | None = None
     data: dict[str, Any] | None = None
     site: str = ""
     camera: str = ""
@@ -171,7 +221,7 @@ class Event:
         }
         if self.frame_wh is not None:
             out["frame_wh"] = list(self.frame_wh)
-        for key in ("rule", "reason", "object", "zone", "line", "camera_state", "data"):
+        for key in ("rule", "reason", "object", "zone", "line", "camera_state", "drift", "data"):
             value = getattr(self, key)
             if value is not None and value != "":
                 out[key] = _plain(value)
@@ -186,7 +236,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         named = ((f.name.rstrip("_"), getattr(value, f.name)) for f in fields(value))
         return {name: _plain(item) for name, item in named if item is not None}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def format_time(unix_us: int) -> str:
@@ -223,6 +273,7 @@ class EventBody:
     zone: ZonePart | None = None
     line: LinePart | None = None
     camera_state: CameraPart | None = None
+    drift: DriftPart | None = None
     data: dict[str, Any] | None = None
 
 

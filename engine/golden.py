@@ -46,7 +46,9 @@ def explain(golden: list[Body], found: list[Body], xy_tolerance: float = 0.0) ->
         golden: what was expected.
         found: what came.
         xy_tolerance: boxes that moved by no more than this fraction of the frame are the same, and so are
-            confidences. 0 for one machine; across machines floating point differs in the last place.
+            confidences, and numbers about drift that differ by no more than this fraction of themselves; of a drift's
+            picture and text it only matters that they are there. 0 for one machine; across machines floating point
+            differs in the last place, and so do JPEGs.
     """
     golden_by_id, found_by_id = _by_id(golden), _by_id(found)
     pairs = [(golden_by_id[i], found_by_id[i]) for i in golden_by_id.keys() & found_by_id.keys()]
@@ -120,8 +122,14 @@ def _changes(old: Body, new: Body, tolerance: float) -> Iterator[str]:
             by = max(abs(a - b) for a, b in zip(before, after, strict=True))
             if by > tolerance:
                 yield f"box moved by {100 * by:.2f} % of the frame"
+        elif key in ("drift.picture", "drift.text") and before and after:
+            # Made of numbers that are compared.
+            if tolerance == 0:
+                yield f"another {key}"
         elif isinstance(before, float) and isinstance(after, float):
-            if abs(after - before) > tolerance:
+            # Statistics have units of their own, unlike fractions of the frame.
+            scale = max(1.0, abs(before)) if key.startswith("drift.") else 1.0
+            if abs(after - before) > tolerance * scale:
                 yield f"{key} {before:g} → {after:g}"
         else:
             yield f"{key} {_short(before)} → {_short(after)}"
@@ -131,6 +139,11 @@ def _flatten(body: Body, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in body.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")
+        elif f"{prefix}{key}" == "drift.statistics":
+            for item in value:
+                yield from _flatten(item, f"{prefix}{key}.{item['name']}.")
+        elif f"{prefix}{key}" == "drift.moved_px":
+            yield from zip(("drift.moved_px.x", "drift.moved_px.y"), value, strict=True)
         else:
             yield f"{prefix}{key}", value
 
@@ -138,7 +151,7 @@ def _flatten(body: Body, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _describe(body: Body) -> str:
     who = body.get("object") or {}
     what = f" {who.get('class')} {who.get('track_id')}" if who else ""
-    rule = f" at {body['rule']}" if body.get("rule") else ""
+    rule = f" {'of' if 'drift' in body else 'at'} {body['rule']}" if body.get("rule") else ""
     direction = f" {body['line']['direction']}" if "line" in body else ""
     return f"{body['camera']} {body['pts_s']:.3f} s {body['type']}{direction}{what}{rule}"
 
@@ -148,4 +161,6 @@ def _place(body: Body) -> tuple[str, float]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("data:"):
+        return "there"
     return "absent" if value is None else str(value)

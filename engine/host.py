@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from engine.connection import Connection
+from engine.drift.port import DriftPort
 from engine.errors import VedetteError
 from engine.event import Event, format_time
 from engine.lane import CameraLane, Progress, Request, copy_step
@@ -54,13 +55,24 @@ class RemoteSegment(Protocol):
 class _Feed:
     """One camera in the host: its connection, its mailbox and its lane."""
 
-    def __init__(self, name: str, camera: Camera, plan: LanePlan, site: str, previous: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        camera: Camera,
+        plan: LanePlan,
+        site: str,
+        previous: tuple[int, int] | None,
+        drift: DriftPort | None,
+    ) -> None:
         self.name = name
         self.camera = camera
         self.counts = CameraSummary()
         self.mailbox = Mailbox(camera.waits)
-        self.lane = CameraLane(name, plan, site, camera.gap_after_s, previous)
-        self.taps = Taps(name, plan.taps)
+        self.taps = Taps(name, plan.taps, drift)
+        # A recording has the time: a tap that draws a video gets every frame, and verdicts on drift stand behind the
+        # frame that they came with. A live camera's taps have a thread of their own.
+        watch = self.taps.watch if self.taps and camera.waits else None
+        self.lane = CameraLane(name, plan, site, camera.gap_after_s, previous, watch)
         self.tap_queue: deque[Packet] = deque()
         self.lock = threading.Lock()
         self.arrived_s: dict[tuple[int, int], float] = {}
@@ -84,6 +96,7 @@ class CameraHost:
         on_frame: told the camera of each analysed frame, for progress.
         make_source: makes a connection of a camera; another one in tests.
         previous: epoch and last seq of cameras that another process ran before.
+        drift: watches the cameras for drift. Whoever made it closes it, after `stop`.
     """
 
     def __init__(
@@ -99,6 +112,7 @@ class CameraHost:
         on_frame: Callable[[str], None] | None = None,
         make_source: Callable[[str, Camera], Source] | None = None,
         previous: Mapping[str, tuple[int, int]] | None = None,
+        drift: DriftPort | None = None,
     ) -> None:
         self._plan = plan
         self._emit = emit
@@ -116,7 +130,7 @@ class CameraHost:
         self._feeds: list[_Feed] = []
         for name, camera in cameras.items():
             before = (previous or {}).get(name)
-            feed = _Feed(name, camera, plan.lanes[name], site, before)
+            feed = _Feed(name, camera, plan.lanes[name], site, before, drift)
             make = None if make_source is None else (lambda n=name, c=camera: make_source(n, c))
             feed.connection = Connection(
                 name, camera, feed.mailbox, feed.counts, self._wake, max_frames, make,
@@ -136,6 +150,8 @@ class CameraHost:
             feed.counts.gaps = lane.gaps
             feed.counts.stale_replies = lane.stale_replies
             feed.counts.failed_frames = lane.failed_frames
+            feed.counts.drift_samples = feed.taps.num_samples
+            feed.counts.drift_left_out = feed.taps.num_left_out
         return {feed.name: feed.counts for feed in self._feeds}
 
     @property
@@ -300,7 +316,10 @@ class CameraHost:
     def _can_take(feed: _Feed, item: Item) -> bool:
         if isinstance(item, Arrival):
             return feed.lane.ready(item.frame)
-        return item.kind == "gap" or feed.lane.in_flight == 0
+        if item.kind == "gap":
+            return True
+        # The last word on drift is waited for: nobody would hear it after the end.
+        return feed.lane.in_flight == 0 and not (item.final and feed.tap_queue)
 
     def _take(self, feed: _Feed, item: Item) -> list[Request]:
         try:
@@ -312,6 +331,7 @@ class CameraHost:
             elif item.kind == "down":
                 progress = feed.lane.down(item.epoch, round(time.time() * 1e6), item.cause)
             else:
+                self._publish(feed, feed.lane.say(feed.taps.verdicts()))
                 progress = feed.lane.finish("shutdown" if item.final else "camera_gap", item.cause)
         except VedetteError as error:
             progress = self._failed(feed, error)
@@ -390,7 +410,7 @@ class CameraHost:
             feed.counts.last_s = now_s
             feed.counts.latency.add(latency_ms)
             latency = {"latency-ms": f"{latency_ms:.1f}"}
-            if feed.taps:
+            if feed.taps and not feed.camera.waits:
                 self._hand_to_taps(feed, packet)
             if self._on_frame is not None:
                 self._on_frame(feed.name)
@@ -402,27 +422,38 @@ class CameraHost:
         return progress.requests
 
     def _hand_to_taps(self, feed: _Feed, packet: Packet) -> None:
-        if feed.camera.waits:
-            # A recording has the time: a tap that draws a video gets every frame.
-            feed.taps.watch(packet)
-        elif feed.tap_queue:
+        if feed.tap_queue:
             feed.counts.taps_skipped += 1
         else:
             feed.tap_queue.append(packet)
 
     def _run_taps(self) -> None:
+        try:
+            self._tap_loop()
+        except Exception as error:
+            self._give_up(error)
+
+    def _tap_loop(self) -> None:
         while True:
             # Read before looking: what was put in before the end is still served.
             stopping, busy = self._stopping, False
             for feed in self._feeds:
                 if feed.tap_queue:
                     busy = True
-                    feed.taps.watch(feed.tap_queue[0])
+                    self._say(feed, feed.taps.watch(feed.tap_queue[0]))
                     feed.tap_queue.popleft()
             if not busy and stopping:
                 return
             if not busy:
                 time.sleep(0.005)
+
+    def _say(self, feed: _Feed, events: list[Event]) -> None:
+        """Publish what was found out in the taps' thread."""
+        if events:
+            with feed.lock:
+                self._publish(feed, feed.lane.say(events))
+            # A worker may have found the camera taken, and gone to sleep.
+            self._wake()
 
     def _wake_all(self) -> None:
         with self._work:

@@ -10,6 +10,7 @@ import itertools
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 
+from engine.drift.port import DriftPort
 from engine.errors import SourceError, VedetteError
 from engine.event import Event
 from engine.feed import read_frames
@@ -33,6 +34,8 @@ class InlineRunner:
         plan: how to process them.
         max_frames: frames read of each camera at most.
         on_frame: told the camera of each analysed frame, for progress.
+        drift: watches the cameras for drift; its verdicts stand right behind the events of the frame that they came
+            with. Whoever made it closes it.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class InlineRunner:
         plan: ExecutionPlan,
         max_frames: int | None = None,
         on_frame: Callable[[str], None] | None = None,
+        drift: DriftPort | None = None,
     ) -> None:
         self._site = site
         self._cameras = dict(cameras)
         self._plan = plan
         self._max_frames = max_frames
         self._on_frame = on_frame
+        self._drift = drift
         self._shared: dict[str, BatchOperator] = {}
         self.counts = {name: CameraSummary() for name in self._cameras}
         self.errors: dict[str, VedetteError] = {}
@@ -74,8 +79,8 @@ class InlineRunner:
 
     def _camera_events(self, name: str, camera: Camera) -> Generator[Event]:
         plan, counts = self._plan.lanes[name], self.counts[name]
-        lane = CameraLane(name, plan, self._site, camera.gap_after_s)
-        taps = Taps(name, plan.taps)
+        taps = Taps(name, plan.taps, self._drift)
+        lane = CameraLane(name, plan, self._site, camera.gap_after_s, watch=taps.watch if taps else None)
         taps.open()
         lane.open()
         cause = "ended"
@@ -83,13 +88,14 @@ class InlineRunner:
             try:
                 for frame in self._frames(name, camera, counts):
                     progress = lane.admit(frame)
-                    yield from self._finish(lane, progress, taps, counts)
+                    yield from self._finish(lane, progress, counts)
                     if self._on_frame is not None:
                         self._on_frame(name)
             except SourceError as error:
                 counts.error = str(error)
                 self.errors[name] = error
                 cause = error.cause.value
+            yield from self._count(lane.say(taps.verdicts()).events, counts)
             yield from self._count(lane.finish("shutdown", cause).events, counts)
         finally:
             lane.close()
@@ -97,6 +103,7 @@ class InlineRunner:
             counts.frames_analysed = lane.counts.frames_analysed
             counts.frames_detected = lane.counts.frames_detected
             counts.gaps = lane.counts.gaps
+            counts.drift_samples, counts.drift_left_out = taps.num_samples, taps.num_left_out
 
     def _frames(self, name: str, camera: Camera, counts: CameraSummary) -> Iterator[Frame]:
         source = camera.make_source()
@@ -107,12 +114,10 @@ class InlineRunner:
         finally:
             source.close()
 
-    def _finish(self, lane: CameraLane, progress: Progress, taps: Taps, counts: CameraSummary) -> Iterator[Event]:
+    def _finish(self, lane: CameraLane, progress: Progress, counts: CameraSummary) -> Iterator[Event]:
         """Answer requests until the frame is complete."""
         waiting = list(progress.requests)
         while True:
-            for packet in progress.done:
-                taps.watch(packet)
             yield from self._count(progress.events, counts)
             if not waiting:
                 return

@@ -89,6 +89,8 @@ class CameraLane:
         site: written into every event.
         gap_after_s: a stretch without analysis longer than this is published.
         previous: epoch and last seq of a process that ran this camera before, for `camera.up`.
+        watch: shown each complete packet; what it gives is stamped right after that frame's own events. Whoever
+            watches in a thread of its own says it with `say`.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class CameraLane:
         site: str = "default",
         gap_after_s: float = GAP_AFTER_S,
         previous: tuple[int, int] | None = None,
+        watch: Callable[[Packet], Iterable[Event]] | None = None,
     ) -> None:
         self.camera = camera
         self.plan = plan
@@ -112,6 +115,8 @@ class CameraLane:
         self._seq = 0
         self._epoch: int | None = None
         self._previous = previous
+        self._watch = watch
+        self._said_beside: list[Event] = []
         self._last: Frame | None = None
         self._since: Frame | None = None
         self._gap_cause: str | None = None
@@ -220,6 +225,17 @@ class CameraLane:
         self._previous, self._epoch = (epoch, self._seq), None
         return progress
 
+    def say(self, events: Iterable[Event]) -> Progress:
+        """Stamp what was found out beside the path, at the last complete frame.
+
+        While the camera is down it is kept, and said after the next `camera.up`.
+        """
+        progress = Progress()
+        self._said_beside += events
+        if self._epoch is not None:
+            self._stamp_beside(progress)
+        return progress
+
     def open_gap(self, cause: str) -> Progress:
         """Say that nothing is being analysed, while it lasts; the next analysed frame closes the gap."""
         progress = Progress()
@@ -253,6 +269,7 @@ class CameraLane:
         self._feedback.clear()
         epoch, seq = self._previous or (None, None)
         self._stamp([Event("camera.up", camera_state=CameraPart("up", None, epoch, seq))], progress, frame)
+        self._stamp_beside(progress)
 
     def _say_down(self, cause: str | None, progress: Progress) -> None:
         self._stamp([Event("camera.down", camera_state=CameraPart("down", cause))], progress)
@@ -317,7 +334,10 @@ class CameraLane:
         self._last = frame
         start = len(progress.events)
         self._stamp(packet.events, progress, frame)
-        progress.done.append(packet.replace(events=tuple(progress.events[start:])))
+        done = packet.replace(events=tuple(progress.events[start:]))
+        progress.done.append(done)
+        if self._watch is not None:
+            self._stamp(self._watch(done), progress, frame)
 
     def _check_gap(self, frame: Frame, progress: Progress) -> None:
         """Publish a stretch in which frames were lost or not analysed, and close one that is open."""
@@ -364,6 +384,10 @@ class CameraLane:
         fresh = (_with_rule(event, step.name) for event in out.events[num_events:])
         return out.replace(events=(*out.events[:num_events], *fresh))
 
+    def _stamp_beside(self, progress: Progress) -> None:
+        said, self._said_beside = self._said_beside, []
+        self._stamp(said, progress)
+
     def _stamp(self, events: Iterable[Event], progress: Progress, frame: Frame | None = None) -> None:
         frame = frame or self._last
         for event in events:
@@ -397,7 +421,7 @@ def copy_step(step: PlannedStep) -> PlannedStep:
     """Give a fresh copy of an operator that knows its step's name; plans are never opened themselves."""
     operator = dataclasses.replace(step.operator)  # type: ignore[type-var]
     object.__setattr__(operator, "name", step.name)
-    return PlannedStep(step.name, operator, step.where)
+    return dataclasses.replace(step, operator=operator)
 
 
 def _with_rule(event: Event, name: str) -> Event:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from engine.drift.setup import make_drift, state_path
 from engine.errors import VedetteError
 from engine.facts import run_facts
 from engine.host import CameraHost
@@ -39,12 +40,13 @@ def run_live(request: RunRequest, stop: threading.Event) -> Result:
     site = request.site
     meter = RunMeter()
     sinks = SinkSet(site.sinks)
-    planned = plan(site.pipeline, site.cameras)
+    planned = plan(site.pipeline, site.cameras, site.drift)
+    drift = make_drift(site.drift, site.cameras, planned, state_path(site))
     with FrameProgress("run", dict.fromkeys(site.cameras)) as progress:
         host = CameraHost(
             site.name, site.cameras, planned, sinks.write,
             num_workers=request.workers, max_frames=request.max_frames, on_frame=progress.frame,
-            headers={**run_facts(planned), "node": socket.gethostname()},
+            headers={**run_facts(planned), "node": socket.gethostname()}, drift=drift,
         )  # fmt: skip
         sinks.open()
         try:
@@ -53,6 +55,8 @@ def run_live(request: RunRequest, stop: threading.Event) -> Result:
                 pass
         finally:
             host.stop()
+            if drift is not None:
+                drift.close()
             delivered = sinks.finish(FLUSH_S)
     wall_s, cpu_s, peak_rss_mb = meter.read()
     return Summary(host.counts, wall_s, cpu_s, peak_rss_mb, delivered), host.errors

@@ -166,6 +166,13 @@ class Picture:
         cv2.split(inner, targets if spec.color == "bgr" else targets[::-1])
         return out
 
+    def jpeg(self, length: int, quality: int) -> bytes:
+        """Encode the picture as a JPEG whose longer side is `length` pixels at most; quality goes from 1 to 100."""
+        ratio = min(1.0, length / max(self.size_wh))
+        width, height = (max(1, round(side * ratio)) for side in self.size_wh)
+        bgr = self._convert_bgr((width, height))
+        return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
     @functools.cached_property
     def _cache(self) -> dict[tuple[str, int, int], Pixels]:
         return {}

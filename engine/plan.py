@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal, cast
 
+from engine.drift.settings import DriftSettings
 from engine.errors import GraphError
 from engine.load import load_class
 from engine.operator import BatchOperator, Operator
@@ -26,11 +27,12 @@ DEPTH = 4
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One operator in its place, after composites have been expanded."""
+    """One operator in its place, after composites have been expanded; `reason` says why the planner added it."""
 
     name: str
     operator: Operator
     where: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
         kind = kind_of(self.operator)
@@ -93,12 +95,19 @@ class ExecutionPlan:
                 )
                 lines.append(f"  {number}. {steps}")
                 lines.append(f"     {who}: {segment.reason}")
-            lines.extend(f"  tap {step}: only watches; left out when it cannot keep up" for step in lane.taps)
+            for step in lane.taps:
+                reason = f"; {step.reason}" if step.reason else ""
+                lines.append(f"  tap {step}: only watches; left out when it cannot keep up{reason}")
         return "\n".join(lines)
 
 
-def plan(pipeline: Pipeline, cameras: Iterable[str]) -> ExecutionPlan:
+def plan(pipeline: Pipeline, cameras: Iterable[str], drift: DriftSettings | None = None) -> ExecutionPlan:
     """Plan a pipeline for cameras.
+
+    Args:
+        pipeline: what to do.
+        cameras: their names.
+        drift: watch the cameras for drift; this adds a tap, and changes neither the pipeline nor its digest.
 
     Raises:
         GraphError: a step reads what no earlier step writes, names a camera that does not exist, or writes a field
@@ -114,7 +123,8 @@ def plan(pipeline: Pipeline, cameras: Iterable[str]) -> ExecutionPlan:
     for camera in names:
         key = tuple(number for number, step in enumerate(pipeline.steps) if step.applies_to(camera))
         if key not in lanes:
-            lanes[key] = _plan_lane(_with_objects(_expand(pipeline.steps[number] for number in key)))
+            steps = _with_objects(_expand(pipeline.steps[number] for number in key))
+            lanes[key] = _plan_lane(steps if drift is None else _with_samples(steps, drift))
         planned[camera] = lanes[key]
     return ExecutionPlan(pipeline, planned)
 
@@ -139,6 +149,15 @@ def _with_objects(steps: list[PlannedStep]) -> list[PlannedStep]:
         return steps
     objects = PlannedStep("objects", load_class("objects")())
     return [*steps[: trackers[-1] + 1], objects, *steps[trackers[-1] + 1 :]]
+
+
+def _with_samples(steps: list[PlannedStep], drift: DriftSettings) -> list[PlannedStep]:
+    """Add the tap that samples frames for the drift monitor, unless it is there."""
+    if any(kind_of(step.operator) == "frame_stats" for step in steps):
+        return steps
+    tap = load_class("frame_stats")(every_s=drift.every_s, window_s=drift.window_s, pictures=drift.pictures)
+    reason = f"samples for drift over {drift.window_s:g} s (`drift: false` leaves it out)"
+    return [*steps, PlannedStep("frame_stats", tap, reason=reason)]
 
 
 def _plan_lane(steps: list[PlannedStep]) -> LanePlan:

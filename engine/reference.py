@@ -1,7 +1,8 @@
 """Reference statistics: what a model's training pictures looked like, and what the model saw in them.
 
-Raw samples, not histograms: whoever compares a camera with them needs to draw blocks of them by camera and time. The
-file is a NumPy `.npz` of plain columns, at most about 250 kB, with the same bytes for the same samples.
+Raw samples, not histograms: whoever compares a camera with them needs to draw blocks of them by camera and time. Of a
+few cameras their empty scene is kept too, to tell one that was moved or whose lens is dirty. The file is a NumPy `.npz`
+of plain columns and small pictures, below 300 kB, with the same bytes for the same samples.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from numpy.typing import NDArray
 from engine import detection_statistics, frame_statistics
 from engine.detection_statistics import DETECTION_STATISTICS
 from engine.errors import BundleError
-from engine.frame_statistics import FRAME_STATISTICS
+from engine.frame_statistics import FRAME_STATISTICS, THUMBNAIL_LENGTH
+from engine.picture import Pixels
 
-SCHEMA = "vedette.reference/1"
+SCHEMA = "vedette.reference/2"
 FUNCTIONS = {"frame": frame_statistics.VERSION, "detection": detection_statistics.VERSION}
 SAMPLE_STATISTICS = (*FRAME_STATISTICS, "count")
 """One number a sample: of the picture, and how many boxes the model found in it."""
 
 MAX_SAMPLES = 1500
 MAX_BOXES = 5000
+MAX_SCENES = 8
 DEFAULT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 # What NumPy and zipfile raise for bytes that are not theirs.
@@ -61,6 +64,8 @@ class ReferenceStatistics:
         boxes: by name (`DETECTION_STATISTICS`), float32 (M,).
         sample: (M,), position of the box's sample, ascending.
         class_id: (M,), position in `labels`.
+        scenes: by camera, uint8 (h, w) luma 0..255, longer side `THUMBNAIL_LENGTH` at most: the median of its
+            thumbnails. At most `MAX_SCENES` of the cameras that are recordings have one.
     """
 
     labels: tuple[str, ...]
@@ -77,6 +82,7 @@ class ReferenceStatistics:
     boxes: Mapping[str, Column]
     sample: Rows
     class_id: Rows
+    scenes: Mapping[str, Pixels] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.camera)
@@ -130,8 +136,10 @@ class ReferenceStatistics:
         position = np.full(len(self), -1, np.intp)
         position[rows] = np.arange(len(rows))
         kept = position[self.sample] >= 0
+        left = {self.cameras[number] for number in np.unique(self.camera[rows])}
         return replace(
             self,
+            scenes={camera: scene for camera, scene in self.scenes.items() if camera in left},
             samples={name: column[rows] for name, column in self.samples.items()},
             camera=self.camera[rows],
             tag_set=self.tag_set[rows],
@@ -147,7 +155,7 @@ class ReferenceStatistics:
         facts = {
             "schema": SCHEMA, "functions": FUNCTIONS, "labels": self.labels, "model": self.model,
             "min_confidence": self.min_confidence, "num_frames": self.num_frames, "cameras": self.cameras,
-            "tag_sets": [dict(sorted(tags.items())) for tags in self.tag_sets],
+            "tag_sets": [dict(sorted(tags.items())) for tags in self.tag_sets], "scenes": list(self.scenes),
         }  # fmt: skip
         arrays: dict[str, NDArray[Any]] = {
             "facts": np.frombuffer(json.dumps(facts, ensure_ascii=False).encode(), np.uint8),
@@ -159,6 +167,7 @@ class ReferenceStatistics:
             "box_class_id": self.class_id.astype(np.int32),
             **{f"sample_{name}": self.samples[name] for name in SAMPLE_STATISTICS},
             **{f"box_{name}": self.boxes[name] for name in DETECTION_STATISTICS},
+            **{f"scene_{number}": scene for number, scene in enumerate(self.scenes.values())},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
@@ -211,6 +220,7 @@ class ReferenceStatistics:
             boxes={name: arrays[f"box_{name}"] for name in DETECTION_STATISTICS},
             sample=arrays["box_sample"].astype(np.intp),
             class_id=arrays["box_class_id"].astype(np.intp),
+            scenes={camera: arrays[f"scene_{number}"] for number, camera in enumerate(facts["scenes"])},
         )
 
     def _check(self) -> None:
@@ -235,6 +245,11 @@ class ReferenceStatistics:
         ):  # fmt: skip
             if len(rows) and not (rows.min() >= 0 and rows.max() < stop):
                 raise ValueError(f"{name} points at {rows.max()} of {stop}")
+        for camera, scene in self.scenes.items():
+            if camera not in self.cameras:
+                raise ValueError(f"there is a scene of '{camera}', which is none of the cameras")
+            if scene.dtype != np.uint8 or scene.ndim != 2 or not 0 < max(scene.shape) <= THUMBNAIL_LENGTH:
+                raise ValueError(f"the scene of '{camera}' is no grey picture of {THUMBNAIL_LENGTH} pixels")
 
 
 def _version(schema: Any, functions: Any) -> str:

@@ -10,7 +10,22 @@ from numpy.typing import NDArray
 
 from engine.detection_statistics import DETECTION_STATISTICS, measure_detections
 from engine.detections import Detections
-from engine.reference import MAX_BOXES, MAX_SAMPLES, SAMPLE_STATISTICS, Column, ReferenceStatistics, Rows
+from engine.picture import Pixels
+from engine.reference import (
+    MAX_BOXES,
+    MAX_SAMPLES,
+    MAX_SCENES,
+    SAMPLE_STATISTICS,
+    Column,
+    ReferenceStatistics,
+    Rows,
+)
+
+MIN_SCENE_PICTURES = 20
+"""Fewer pictures of a camera do not show what stands still in it."""
+
+MAX_SCENE_PICTURES = 40
+"""A median needs no more."""
 
 Key = TypeVar("Key", bound=Hashable)
 Tags = tuple[tuple[str, str], ...]
@@ -33,6 +48,7 @@ class ReferenceBuilder:
         self._tags: list[Tags] = []
         self._boxes: list[Mapping[str, Column]] = []
         self._class_ids: list[NDArray[np.int64]] = []
+        self._scenes: dict[str, _Scene] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -64,6 +80,15 @@ class ReferenceBuilder:
         self._boxes.append(measure_detections(detections, size_wh))
         self._class_ids.append(detections.class_id)
 
+    def add_view(self, camera: str, thumbnail: Pixels) -> None:
+        """Add a look at the scene of a recording, which may be a sample of `add` or not.
+
+        Args:
+            camera: its name; one that no sample is of gets no scene.
+            thumbnail: what `measure` gives; one that has another shape than the camera's first is left out.
+        """
+        self._scenes.setdefault(camera, _Scene()).add(thumbnail)
+
     def build(self, num_frames: int | None = None) -> ReferenceStatistics:
         """Give what was gathered, thinned evenly where it is more than the file may hold.
 
@@ -94,7 +119,36 @@ class ReferenceBuilder:
             boxes={name: np.concatenate([*columns, np.zeros(0, np.float32)]) for name, columns in boxes.items()},
             sample=np.repeat(np.flatnonzero(has_boxes), [len(ids) for ids in class_ids]),
             class_id=np.concatenate([*class_ids, np.zeros(0, np.intp)]).astype(np.intp),
+            scenes=self._build_scenes(cameras),
         )
+
+    def _build_scenes(self, cameras: Sequence[str]) -> dict[str, Pixels]:
+        """Give the scenes of those that were looked at most."""
+        known = [name for name in cameras if name in self._scenes and self._scenes[name].num >= MIN_SCENE_PICTURES]
+        most = sorted(known, key=lambda name: -self._scenes[name].num)[:MAX_SCENES]
+        return {name: self._scenes[name].median() for name in sorted(most)}
+
+
+class _Scene:
+    """The thumbnails of one camera; of too many every second is dropped, so that memory stays bounded."""
+
+    def __init__(self) -> None:
+        self.num = 0
+        self._every = 1
+        self._thumbnails: list[Pixels] = []
+
+    def add(self, thumbnail: Pixels) -> None:
+        if self._thumbnails and thumbnail.shape != self._thumbnails[0].shape:
+            return
+        if self.num % self._every == 0:
+            self._thumbnails.append(thumbnail)
+        self.num += 1
+        if len(self._thumbnails) > MAX_SCENE_PICTURES:
+            self._thumbnails, self._every = self._thumbnails[::2], 2 * self._every
+
+    def median(self) -> Pixels:
+        scene: Pixels = np.median(np.stack(self._thumbnails), axis=0).astype(np.uint8)
+        return scene
 
 
 def as_pairs(tags: Mapping[str, str]) -> Tags:

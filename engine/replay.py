@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.drift.setup import make_drift
 from engine.errors import SinkError, VedetteError
 from engine.inline import InlineRunner
 from engine.plan import ExecutionPlan, plan
@@ -40,8 +41,9 @@ def replay(
         VedetteError: the pipeline, a model or a sink cannot be used.
     """
     meter = RunMeter()
-    planned = planned or plan(site.pipeline, site.cameras)
-    runner = InlineRunner(site.name, site.cameras, planned, max_frames, on_frame)
+    planned = planned or plan(site.pipeline, site.cameras, site.drift)
+    drift = make_drift(site.drift, site.cameras, planned)
+    runner = InlineRunner(site.name, site.cameras, planned, max_frames, on_frame, drift)
     sinks = SinkSet(site.sinks)
     sinks.open()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
+from engine.drift.settings import DriftSettings
 from engine.errors import ConfigError, SourceError
 from engine.load import load_class
 from engine.operator import Sink, Source
@@ -85,12 +86,13 @@ class Camera:
 
 @dataclass(frozen=True)
 class Site:
-    """Everything a run needs to know."""
+    """Everything a run needs to know; `drift` None means that nobody watches for it."""
 
     name: str = "default"
     cameras: Mapping[str, Camera] = field(default_factory=dict)
     pipeline: Pipeline = field(default_factory=Pipeline)
     sinks: tuple[Sink, ...] = ()
+    drift: DriftSettings | None = field(default_factory=DriftSettings)
 
     @classmethod
     def of_sources(

@@ -52,7 +52,8 @@ class CameraSummary:
     """One camera's numbers.
 
     `frames_dropped` counts frames that were decoded and not analysed because analysis was behind; `frames_corrupt`
-    those that the decoder could not vouch for, which are never analysed. `first_s` and `last_s` are the machine's
+    those that the decoder could not vouch for, which are never analysed. `drift_left_out` counts those of the
+    `drift_samples` that the drift monitor could not look at. `first_s` and `last_s` are the machine's
     monotonic clock when the first frame came and when the last one was complete, 0 before.
     """
 
@@ -67,6 +68,8 @@ class CameraSummary:
     stale_replies: int = 0
     failed_frames: int = 0
     taps_skipped: int = 0
+    drift_samples: int = 0
+    drift_left_out: int = 0
     error: str | None = None
     first_s: float = 0.0
     last_s: float = 0.0
@@ -88,7 +91,8 @@ class CameraSummary:
         out = {
             name: getattr(self, name)
             for name in ("frames_decoded", "frames_analysed", "frames_detected", "frames_dropped", "frames_corrupt",
-                         "connections", "stalls", "gaps", "stale_replies", "failed_frames", "taps_skipped")
+                         "connections", "stalls", "gaps", "stale_replies", "failed_frames", "taps_skipped",
+                         "drift_samples", "drift_left_out")
         }  # fmt: skip
         out["events"] = sum(self.events.values())
         out["events_by_type"] = dict(sorted(self.events.items()))

@@ -32,6 +32,9 @@ def say_what(body: Mapping[str, Any]) -> str:
         said.append(f"line {line.get('name')}: {line.get('direction')}, {counts}")
     if isinstance(state := body.get("camera_state"), Mapping):
         said.append(" ".join(f"{name}={value}" for name, value in state.items()))
+    if isinstance(drift := body.get("drift"), Mapping):
+        # The text says how far and how long; the picture and all numbers are for those who look closer.
+        said.append(f"{drift.get('cause')}: {drift.get('text')}, score {drift.get('score')}")
     if "reason" in body:
         said.append(str(body["reason"]))
     if "data" in body:

@@ -52,10 +52,12 @@ class Annotate(Operator):
     Attributes:
         path: video to write, ending in .mp4; `{camera}` stands for the camera's name. Empty for no video.
         snapshot: picture to write, ending in .png or .jpg; `{camera}` likewise. Empty for none.
+        crf: constant rate factor of x264, 0 to 51: less is finer and larger.
     """
 
     path: str = ""
     snapshot: str = ""
+    crf: int = 23
 
     reads: ClassVar[Sequence[str]] = ()
     writes: ClassVar[Sequence[str]] = ()
@@ -68,6 +70,8 @@ class Annotate(Operator):
             raise ValueError(f"path: must end in .mp4, got '{self.path}'")
         if self.snapshot and Path(self.snapshot).suffix not in (".png", ".jpg"):
             raise ValueError(f"snapshot: must end in .png or .jpg, got '{self.snapshot}'")
+        if not 0 <= self.crf <= 51:
+            raise ValueError(f"crf: must be from 0 to 51, got {self.crf}")
 
     def open(self) -> None:
         """Start with no file; files are made with the first frame, which names the camera."""
@@ -88,7 +92,7 @@ class Annotate(Operator):
         picture = draw(packet)
         if self.path:
             if self._video is None:
-                self._video = _Video(_prepare(self.path, frame.camera), picture)
+                self._video = _Video(_prepare(self.path, frame.camera), picture, self.crf)
             self._video.write(picture, frame.pts_us, frame.epoch)
         if busiest:
             if self._busiest is None:
@@ -138,10 +142,10 @@ def _cannot_write(path: Path, error: OSError) -> ConfigError:
 class _Video:
     """An H.264 file that grows by pictures with stream times."""
 
-    def __init__(self, path: Path, first: Pixels) -> None:
+    def __init__(self, path: Path, first: Pixels, crf: int) -> None:
         height, width = first.shape[:2]
         self.size_wh = (max(MIN_SIDE, width + width % 2), max(MIN_SIDE, height + height % 2))
-        options = {"preset": "veryfast", "crf": "23", "bf": "0", "threads": "1"}
+        options = {"preset": "veryfast", "crf": str(crf), "bf": "0", "threads": "1"}
         try:
             self.container = av.open(str(path), "w", format="mp4")
             self.stream = self.container.add_stream("libx264", rate=25, options=options)

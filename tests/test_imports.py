@@ -20,7 +20,7 @@ MAY_IMPORT = {
 }
 # Heavy libraries and the only files that may import them.
 HEAVY = {
-    "cv2": {"engine/picture.py", "engine/frame_statistics.py", "operators/motion_blobs.py", "operators/dis_flow.py",
+    "cv2": {"engine/picture.py", "engine/frame_statistics.py", "engine/drift/evidence.py", "operators/motion_blobs.py", "operators/dis_flow.py",
             "operators/farneback_flow.py", "operators/annotate.py", "training/contact_sheet.py",
             "training/fingerprint.py", "training/teach/label.py", "training/run_report.py", "training/augment/*",
             "training/evaluation/detections/gallery.py", "replay_data/*"},
@@ -37,7 +37,9 @@ HEAVY = {
     "torch": {"training/*"},
     "onnx": {"training/export.py", "training/weights.py"},
     "mlflow": {"training/recorder.py"},
-    "tensorrt": set(), "pycuda": set(), "evidently": set(), "matplotlib": set(), "pandas": set(),
+    "tensorrt": set(), "pycuda": set(), "matplotlib": set(),
+    "evidently": {"operators/evidently_report.py"},
+    "pandas": {"operators/evidently_report.py"},
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,16 +11,22 @@ from engine.detections import Detections
 from engine.errors import SourceError
 from engine.feed import read_frames
 from engine.frame import CaptureTime, Frame
-from engine.frame_statistics import measure_frame
+from engine.frame_statistics import measure
 from engine.heads import FAMILIES
 from engine.load import load_class
 from engine.packet import Packet
 from engine.picture import Picture
-from engine.reference import MAX_SAMPLES, ReferenceStatistics
-from engine.reference_builder import ReferenceBuilder, as_pairs, choose
+from engine.reference import MAX_SAMPLES, MAX_SCENES, ReferenceStatistics
+from engine.reference_builder import (
+    MAX_SCENE_PICTURES,
+    MIN_SCENE_PICTURES,
+    ReferenceBuilder,
+    as_pairs,
+    choose,
+)
 from engine.site import VIDEO_SUFFIXES
 from engine.summary import CameraSummary
-from training.dataset import Dataset
+from training.dataset import Dataset, Sample
 from training.formats import FORMATS
 from training.formats.image_files import SUFFIXES
 
@@ -57,8 +63,12 @@ def make_reference(
     with _eyes(bundle) as look:
         for sample in (samples[row] for row in rows):
             frame = Frame(sample.camera, 0, len(builder), 0, CaptureTime(0), Picture.from_bgr(sample.read().bgr))
-            _add(builder, frame, look, sample.camera, sample.time_s, sample.tags)
+            builder.add(
+                measure(frame.picture).values, look(frame), frame.size_wh, sample.camera, sample.time_s, sample.tags
+            )
             tick()
+    for sample in _views(samples):
+        builder.add_view(sample.camera, measure(Picture.from_bgr(sample.read().bgr)).thumbnail)
     return builder.build(num_frames=len(samples))
 
 
@@ -84,8 +94,12 @@ def measure_footage(
             for frame, camera, time_s in _frames(path):
                 num_frames += 1
                 if time_s is None or due_s is None or not due_s - every_s <= time_s < due_s:
-                    due_s = None if time_s is None else time_s + every_s
-                    _add(builder, frame, look, camera, time_s, {})
+                    # Rounded to the microseconds of stream time: sums of 0.1 are not.
+                    due_s = None if time_s is None else round(time_s + every_s, 6)
+                    measured = measure(frame.picture)
+                    builder.add(measured.values, look(frame), frame.size_wh, camera, time_s)
+                    if time_s is not None:
+                        builder.add_view(camera, measured.thumbnail)
                 tick()
     return builder.build(num_frames)
 
@@ -104,10 +118,17 @@ def _builder(bundle: Bundle) -> ReferenceBuilder:
     return ReferenceBuilder(manifest.labels, bundle.digest, FAMILIES[manifest.family].min_confidence)
 
 
-def _add(
-    builder: ReferenceBuilder, frame: Frame, look: Look, camera: str, time_s: float | None, tags: Mapping[str, str]
-) -> None:
-    builder.add(measure_frame(frame.picture), look(frame), frame.size_wh, camera, time_s, tags)
+def _views(samples: Sequence[Sample]) -> Iterator[Sample]:
+    """Give pictures that show the scenes of the longest recordings: more of them than a share of the samples would."""
+    recordings: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.camera and sample.time_s is not None:
+            recordings.setdefault(sample.camera, []).append(sample)
+    for recording in sorted(recordings.values(), key=len, reverse=True)[:MAX_SCENES]:
+        if len(recording) >= MIN_SCENE_PICTURES:
+            in_order = sorted(recording, key=lambda sample: sample.time_s or 0.0)
+            count = min(len(in_order), MAX_SCENE_PICTURES)
+            yield from (in_order[int((k + 0.5) * len(in_order) / count)] for k in range(count))
 
 
 @contextmanager

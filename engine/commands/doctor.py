@@ -26,6 +26,7 @@ PACKAGES = {
     "aio-rtsp-toolkit": ("the embedded RTSP server of the demo and the tests", "testbed"),
     "filterpy": ("the plain tracker `sort_reference`", "reference"),
     "pycocotools": ("`vedette evaluate detections`", "evaluate"),
+    "evidently": ("its report inside `vedette drift report`", "drift"),
 }
 
 

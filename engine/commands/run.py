@@ -64,7 +64,7 @@ SummaryFile = Annotated[Path | None, typer.Option("--summary", metavar="FILE.jso
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Actors (ray) or threads (inline); one a core by default.")
 ]
-
+NoDrift = Annotated[bool, typer.Option("--no-drift", help="Do not watch the cameras for drift.")]
 
 Golden = Annotated[
     Path | None, typer.Option("--golden", metavar="FILE", help="Compare events with this log; exit 1 on a difference.")
@@ -95,10 +95,10 @@ def run(
     sources: Sources, model: Model = None, tracker: Tracker = None, classes: Classes = None,
     min_confidence: MinConfidence = None, cadence: Cadence = None, events: Events = None, kafka: KafkaServers = None,
     mot: Mot = None, annotate: AnnotateTo = None, max_frames: MaxFrames = None, runner: Runner = None,
-    ray_address: RayAddress = None, summary: SummaryFile = None, workers: Workers = None,
+    ray_address: RayAddress = None, summary: SummaryFile = None, workers: Workers = None, no_drift: NoDrift = False,
 ) -> None:  # fmt: skip
     """Watch cameras and recordings live. Ctrl-C ends cleanly."""
-    site = _site(sources, model, tracker, classes, min_confidence, cadence, events, kafka, mot, annotate)
+    site = _site(sources, model, tracker, classes, min_confidence, cadence, events, kafka, mot, annotate, no_drift)
     site = _printing(site, mot, annotate)
     live = any(camera.live for camera in site.cameras.values())
     which = runner or ("ray" if live or ray_address else "inline")
@@ -112,7 +112,7 @@ def replay(
     sources: Sources, model: Model = None, tracker: Tracker = None, classes: Classes = None,
     min_confidence: MinConfidence = None, cadence: Cadence = None, events: Events = None, kafka: KafkaServers = None,
     mot: Mot = None, annotate: AnnotateTo = None, max_frames: MaxFrames = None, runner: Runner = None,
-    ray_address: RayAddress = None, summary: SummaryFile = None, workers: Workers = None,
+    ray_address: RayAddress = None, summary: SummaryFile = None, workers: Workers = None, no_drift: NoDrift = False,
     golden: Golden = None,
     update_golden: UpdateGolden = False,
     tolerance: Tolerance = 0.0,
@@ -120,7 +120,7 @@ def replay(
     """Run recordings deterministically: stream time only, every frame, the same bytes on every run."""
     if update_golden and golden is None:
         raise UsageError("--update-golden writes the file that --golden FILE names; give both")
-    site = _site(sources, model, tracker, classes, min_confidence, cadence, events, kafka, mot, annotate)
+    site = _site(sources, model, tracker, classes, min_confidence, cadence, events, kafka, mot, annotate, no_drift)
     live = [name for name, camera in site.cameras.items() if camera.live]
     if live:
         raise UsageError(f"camera '{live[0]}' is live and cannot be replayed; `vedette run` watches it")
@@ -158,7 +158,7 @@ def _compare(golden: Path, log: Path, update: bool, tolerance: float) -> None:
 
 def _site(
     sources: list[str], model: str | None, tracker: str | None, classes: str | None, min_confidence: float | None,
-    cadence: str | None, events: str | None, kafka: str | None, mot: str | None, annotate: str | None,
+    cadence: str | None, events: str | None, kafka: str | None, mot: str | None, annotate: str | None, no_drift: bool,
 ) -> Site:  # fmt: skip
     pipeline_options = {"--model": model, "--tracker": tracker, "--classes": classes,
                         "--min-confidence": min_confidence, "--cadence": cadence}  # fmt: skip
@@ -197,7 +197,7 @@ def _site(
         site = site.with_sinks(load_class("jsonl")(path=events))
     if kafka is not None:
         site = site.with_sinks(load_class("kafka")(bootstrap=kafka))
-    return site
+    return dataclasses.replace(site, drift=None) if no_drift else site
 
 
 def _printing(site: Site, mot: str | None, annotate: str | None) -> Site:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,12 +15,12 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.duration import parse_duration_s
 from engine.errors import SinkError, UsageError
 from engine.wording import describe
 
 PASSWORD_VARIABLE = "VEDETTE_KAFKA_PASSWORD"
 REMEMBERED_IDS = 100_000
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def register(app: typer.Typer) -> None:
@@ -103,18 +102,6 @@ def schema(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"the schema cannot be written to {out}: {(error.strerror or str(error)).lower()}") from None
-
-
-def parse_duration_s(text: str) -> float:
-    """Read `10s`, `500ms`, `5m`, `1h` or a plain number of seconds.
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text.strip())
-    if found is None:
-        raise UsageError(f"--for: needs a duration such as 10s, 5m or 1h, got '{text}'")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def _body(record: Any, topic: str) -> dict[str, Any] | None:

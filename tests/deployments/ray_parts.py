@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -35,6 +35,7 @@ class Script:
         self.starts_unix_us: int | None = None
         self._num = int(options.get("num", 1_000_000))
         self._fps = float(options.get("fps", 10))
+        self._options = options
         self._closed = threading.Event()
 
     def open(self) -> None:
@@ -45,14 +46,29 @@ class Script:
         for index in range(self._num):
             if self.live and self._closed.wait(max(0.0, started_s + index / self._fps - time.monotonic())):
                 return
-            pixels = np.full((48, 64, 3), index % 256, np.uint8)
-            yield SourceFrame(Picture.from_bgr(pixels), index / self._fps, is_key=index == 0)
+            yield SourceFrame(Picture.from_bgr(self._draw(index)), index / self._fps, is_key=index == 0)
+
+    def _draw(self, index: int) -> np.ndarray[Any, Any]:
+        return np.full((48, 64, 3), index % 256, np.uint8)
 
     def num_frames(self) -> int | None:
         return self._num
 
     def close(self) -> None:
         self._closed.set()
+
+
+class Scene(Script):
+    """A wall with posters and something that moves; dark while the file `dark_if` exists, or in `dark=50:90` frames."""
+
+    def _draw(self, index: int) -> np.ndarray[Any, Any]:
+        wall = np.random.default_rng(1).integers(40, 200, (6, 10, 3)).repeat(18, 0).repeat(18, 1)
+        grain = np.random.default_rng((2, index)).integers(-6, 7, wall.shape)
+        left = 3 * index % 150
+        wall[40:80, left : left + 20] = 20
+        start, _, stop = self._options.get("dark", "0:0").partition(":")
+        is_dark = int(start) <= index < int(stop) or Path(self._options.get("dark_if", "/nowhere")).exists()
+        return ((wall + grain) * (0.2 if is_dark else 1)).clip(0, 255).astype(np.uint8)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_site
+from engine.drift.settings import DriftSettings
 from engine.errors import ConfigError
 
 GOOD = """
@@ -89,6 +90,13 @@ def replaced(old: str, new: str) -> str:
         (replaced("- motion_blobs", "- [motion_blobs]"), r"pipeline\[0\]: expected one kind with its options"),
         (replaced("path: events.jsonl", "pth: x"), r"sinks\[0\]: unknown key 'pth'; jsonl accepts"),
         (replaced("jsonl:", "sort:"), r"sinks\[0\]: .*"),
+        (GOOD + "drift: {window_s: 0}\n", r"site\.yaml: drift\.window_s: must be above 0, got 0"),
+        (GOOD + "drift: {every_s: 60}\n", r"site\.yaml: drift\.every_s: a window of 60 s needs at least ten samples"),
+        (GOOD + "drift: {every_s: often}\n", r"site\.yaml: drift\.every_s: expected .*, got \"often\""),
+        (GOOD + "drift: {windows_s: 9}\n", r"drift: unknown key 'windows_s'; drift accepts: .*did you mean 'window_s'"),
+        (GOOD + "drift: {thresholds: {sharpness: high}}\n", r"drift\.thresholds\.sharpness: expected a valid number"),
+        (GOOD + "drift: {ignore: [darkk]}\n", r"drift\.ignore: no cause is called 'darkk' \(did you mean 'dark'"),
+        (GOOD + "drift: 7\n", r"site\.yaml: drift: expected settings as keys and values, or false, got 7"),
         (replaced("kind: sort", 'kind: "mine:Thing"'), r"pipeline\[1\]: kind 'mine:Thing': no file .*mine\.py"),
     ],
 )  # fmt: skip
@@ -97,6 +105,28 @@ def test_each_mistake_is_named_with_its_place_value_and_what_was_expected(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load(tmp_path, text)
+
+
+def test_drift_is_watched_for_unless_the_configuration_says_no(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    found = {}
+    for text in ("", "drift:\n", "drift: true\n", "drift: false\n", "drift: {window_s: 300, ignore: [dark]}\n"):
+        path.write_text(GOOD + text, encoding="utf-8")
+        found[text] = load_site(path, SECRETS).drift
+
+    assert list(found.values()) == [
+        DriftSettings(), DriftSettings(), DriftSettings(), None, DriftSettings(window_s=300, ignore=("dark",)),
+    ]  # fmt: skip
+
+
+def test_drifts_reference_and_state_are_found_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "models/mine").mkdir(parents=True)
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD + "drift: {reference: models/mine, state: drift-state}\n", encoding="utf-8")
+    drift = load_site(path, SECRETS).drift
+
+    assert drift is not None
+    assert (drift.reference, drift.state) == (str(tmp_path / "models/mine"), str(tmp_path / "drift-state"))
 
 
 def test_a_missing_variable_is_named_with_its_place(tmp_path: Path) -> None:

@@ -48,6 +48,42 @@ def test_small_changes_pass_within_the_tolerance() -> None:
     assert "confidence 0.9 → 0.91; box moved by 0.10 %" in explain([body("a", 1.0)], [near])[0]
 
 
+def drifted(**changes: Any) -> dict[str, Any]:
+    part = {
+        "cause": "dark", "text": "the picture is darker", "against": "normal", "score": 2.5, "moved_px": [10.0, -4.0],
+        "statistics": [{"name": "brightness", "then": 120.0, "now": 40.0, "score": -2.5}],
+        "picture": "data:image/jpeg;base64,AAAA", **changes,
+    }  # fmt: skip
+    return {"event_id": "d", "type": "drift.raised", "camera": "gate", "pts_s": 1.0, "rule": "dark", "drift": part}
+
+
+def test_of_a_drifts_picture_and_text_it_only_matters_across_machines_that_they_are_there() -> None:
+    other, none = drifted(picture="data:image/jpeg;base64,BBBB", text="darker"), drifted()
+    del none["drift"]["picture"]
+
+    assert explain([drifted()], [other], 0.01) == []
+    assert (
+        explain([drifted()], [other])[0]
+        == "~ gate 1.000 s drift.raised of dark: another drift.text; another drift.picture"
+    )
+    for tolerance in (0.0, 0.01):
+        assert explain([drifted()], [none], tolerance)[0].endswith(": drift.picture there → absent")
+        assert explain([none], [drifted()], tolerance)[0].endswith(": drift.picture absent → there")
+
+
+def test_numbers_about_drift_may_differ_by_a_share_of_themselves() -> None:
+    near = drifted(
+        score=2.51,
+        moved_px=[10.05, -4.0],
+        statistics=[{"name": "brightness", "then": 121.0, "now": 40.0, "score": -2.5}],
+    )
+    assert explain([drifted()], [near], 0.01) == []
+    assert explain([drifted()], [near])[0] == (
+        "~ gate 1.000 s drift.raised of dark: drift.score 2.5 → 2.51; drift.moved_px.x 10 → 10.05; "
+        "drift.statistics.brightness.then 120 → 121"
+    )
+
+
 def test_another_order_is_a_difference() -> None:
     one, two = body("a", 1.0), body("b", 1.0)
     assert explain([one, two], [two, one]) == ["the same events in another order"]

@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import pytest
 
 from engine.detections import Detections
+from engine.drift.port import DriftPort
 from engine.errors import BundleError, Cause
 from engine.event import Event
 from engine.host import CameraHost
@@ -22,6 +24,7 @@ from engine.pipeline import Pipeline
 from engine.plan import plan
 from engine.redact import Url
 from engine.site import Camera
+from tests.fake_drift import FakeMonitor, SampleFrames, local_drift, make_verdict
 from tests.fake_source import FakeSource
 
 LIVE = Url("rtsp://127.0.0.1/x")
@@ -63,6 +66,17 @@ class Explode(Operator):
 
 
 @dataclass
+class SlowTap(Operator):
+    seconds: float = 0.02
+
+    tap: ClassVar[bool] = True
+
+    def process(self, packet: Packet) -> Packet:
+        time.sleep(self.seconds)
+        return packet
+
+
+@dataclass
 class Unopenable(BatchOperator):
     def open(self) -> None:
         raise BundleError("no such model")
@@ -94,6 +108,7 @@ def running(
     live: bool = False,
     stall_after_s: float = 5.0,
     num_workers: int = 2,
+    drift: DriftPort | None = None,
 ) -> Iterator[tuple[CameraHost, Log]]:
     pipeline = Pipeline()
     for operator in operators:
@@ -102,8 +117,9 @@ def running(
     cameras = dict.fromkeys(sources, camera)
     log = Log()
     host = CameraHost(
-        "north", cameras, plan(pipeline, cameras), log, num_workers, make_source=lambda name, _: sources[name]()
-    )
+        "north", cameras, plan(pipeline, cameras), log, num_workers, make_source=lambda name, _: sources[name](),
+        drift=drift,
+    )  # fmt: skip
     host.start()
     try:
         yield host, log
@@ -250,3 +266,130 @@ def test_stopping_ends_every_camera_with_its_last_events() -> None:
 
     assert log.causes("a")[-1] == ("camera.down", "stopped")
     assert [e.seq for e in log.events["a"]] == list(range(1, len(log.events["a"]) + 1))
+
+
+def numbered(events: list[Event]) -> bool:
+    """Every epoch's events count 1, 2, 3… and never go back in time."""
+    epochs = {event.epoch: [e for e in events if e.epoch == event.epoch] for event in events}
+    return all(
+        [e.seq for e in of_epoch] == list(range(1, len(of_epoch) + 1))
+        and [e.pts_us for e in of_epoch] == sorted(e.pts_us for e in of_epoch)
+        for of_epoch in epochs.values()
+    )
+
+
+def test_a_recordings_verdicts_stand_behind_the_frame_that_decided_them_with_many_workers() -> None:
+    verdicts = {10: [make_verdict(cause="dark"), make_verdict(cause="moved")], 20: [make_verdict("drift.cleared")]}
+    drift = local_drift("ab", FakeMonitor(verdicts))
+    sources = {name: lambda: FakeSource(60) for name in "ab"}
+    with running(sources, Slow(0.001), SayIndex(), SampleFrames(2), num_workers=4, drift=drift) as (host, log):
+        assert host.wait(20)
+
+    for name in "ab":
+        assert numbered(log.events[name])
+        said = [(e.pts_us, e.type, e.rule) for e in log.events[name] if 2_000_000 <= e.pts_us <= 2_050_000]
+        assert said == [
+            (2_000_000, "test.seen", "step1"), (2_000_000, "drift.raised", "dark"), (2_000_000, "drift.raised", "moved"),
+        ]  # fmt: skip
+        assert [e.pts_us for e in log.events[name] if e.type == "drift.cleared"] == [4_000_000]
+        assert (host.counts[name].drift_samples, host.counts[name].drift_left_out) == (30, 0)
+
+
+def test_a_live_cameras_verdicts_are_stamped_between_its_events() -> None:
+    drift = local_drift("a", FakeMonitor({5: [make_verdict()], 30: [make_verdict("drift.cleared")]}))
+    make = lambda: FakeSource(120, live=True, pace_s=0.005, then="hang")  # noqa: E731
+    with running({"a": make}, SayIndex(), SampleFrames(), live=True, drift=drift) as (_, log):
+        assert until(lambda: "drift.cleared" in log.types("a") and 119 in log.indices("a"))
+
+    assert numbered(log.events["a"])
+    assert [(e.type, e.rule) for e in log.events["a"] if e.drift] == [
+        (v, "dark") for v in ("drift.raised", "drift.cleared")
+    ]
+
+
+@dataclass
+class Hold(Operator):
+    """A tap that keeps its third frame until it is let go."""
+
+    holds: threading.Event
+    let_go: threading.Event
+
+    tap: ClassVar[bool] = True
+
+    def open(self) -> None:
+        self._seen = 0
+
+    def process(self, packet: Packet) -> Packet:
+        self._seen += 1
+        if self._seen == 3:
+            self.holds.set()
+            self.let_go.wait(5)
+        return packet
+
+
+def test_the_last_verdict_of_a_live_camera_is_said_before_it_is_down() -> None:
+    hold = Hold(threading.Event(), threading.Event())
+    drift = local_drift("a", FakeMonitor({2: [make_verdict()]}))
+    make = lambda: FakeSource(1000, live=True, pace_s=0.01)  # noqa: E731
+    with running({"a": make}, hold, SampleFrames(), live=True, drift=drift) as (_, log):
+        assert hold.holds.wait(5)
+        later = threading.Timer(0.3, hold.let_go.set)
+        later.start()
+    later.join()
+
+    assert log.types("a") == ["camera.up", "drift.raised", "camera.down"]
+    assert numbered(log.events["a"])
+
+
+class Late:
+    """A monitor far away: what it has to say has come back only when somebody else than the tap asks."""
+
+    def observe(self, camera: str, samples: object) -> None:
+        self._verdicts = [make_verdict()]
+
+    def verdicts(self, camera: str) -> list[Any]:
+        if threading.current_thread().name == "taps":
+            return []
+        verdicts, self._verdicts = self._verdicts, []
+        return verdicts
+
+    def num_left_out(self, camera: str) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_camera_that_goes_down_says_first_what_has_come_back_about_its_drift() -> None:
+    sources = [FakeSource(8, live=True, pace_s=0.01, then="fail"), FakeSource(1000, live=True, pace_s=0.01)]
+    with running({"a": lambda: sources.pop(0)}, SampleFrames(), live=True, drift=Late()) as (_, log):
+        assert until(lambda: "camera.down" in log.types("a"))
+
+    assert log.types("a")[:3] == ["camera.up", "drift.raised", "camera.down"]
+    assert numbered(log.events["a"])
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_drift_monitor_that_fails_hurts_no_camera(live: bool) -> None:
+    drift = local_drift("a", FakeMonitor({}, fails_at=range(1000)))
+    make = lambda: FakeSource(20, live=live, pace_s=0.005, then="hang" if live else "end")  # noqa: E731
+    with running({"a": make}, SayIndex(), SampleFrames(), live=live, drift=drift) as (host, log):
+        assert until(lambda: 19 in log.indices("a"))
+        assert until(lambda: host.counts["a"].drift_samples + host.counts["a"].taps_skipped == 20)
+
+    assert log.indices("a") == list(range(20))
+    assert host.counts["a"].drift_left_out == host.counts["a"].drift_samples > 0
+
+
+def test_a_slow_tap_beside_it_does_not_starve_the_sampling_of_a_live_camera() -> None:
+    monitor = FakeMonitor({})
+    make = lambda: FakeSource(100, fps=200, live=True, pace_s=0.005, then="hang")  # noqa: E731
+    drift = local_drift("a", monitor)
+    with running({"a": make}, SlowTap(0.02), SampleFrames(), live=True, drift=drift) as (host, _):
+        assert until(lambda: host.counts["a"].drift_samples + host.counts["a"].taps_skipped == 100)
+
+    times = [sample.pts_s for sample in monitor.seen["a"]]
+    # A frame in four or so; the greatest step allows for a machine that is busy elsewhere.
+    assert len(times) > 5
+    assert max(after - before for before, after in pairwise(times)) < 0.25
+    assert host.counts["a"].taps_skipped > 20

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.commands.run import Request
+from engine.drift.monitor import DriftVerdict
 from engine.errors import GraphError, SinkError
+from engine.event import Event
+from engine.host import CameraHost
+from engine.inline import InlineRunner
 from engine.local import run_live, run_replay
+from engine.operator import Source
+from engine.pipeline import Pipeline
+from engine.plan import plan
+from engine.redact import Url
 from engine.replay import Stopped, check_delivered, replay
-from engine.site import Site, default_pipeline, name_sources
+from engine.site import Camera, Site, default_pipeline, name_sources
+from operators import Letterbox
 from tests.clips import square_frames, write_clip
+from tests.fake_drift import FakeMonitor, SampleFrames, local_drift, make_verdict
+from tests.fake_source import FakeSource
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +101,6 @@ def test_events_that_were_not_delivered_fail_a_replay() -> None:
 
 
 def test_a_pipeline_runs_from_python_in_one_line(clips: list[str], tmp_path: Path) -> None:
-    from engine.pipeline import Pipeline
     from operators import LineCount, MotionBlobs, Sort
 
     line = ((0.5, 0.05), (0.5, 0.95))
@@ -101,3 +116,68 @@ def test_a_pipeline_runs_from_python_in_one_line(clips: list[str], tmp_path: Pat
 def test_sources_are_named_after_file_or_host_and_path() -> None:
     cameras = name_sources(["rtsp://u:p@10.0.0.5:554/live/1", "rtsp://10.0.0.5:554/live/1", __file__, __file__])
     assert list(cameras) == ["10_0_0_5-live-1", "10_0_0_5-live-1-2", "test_inline", "test_inline-2"]
+
+
+class Scripted(Camera):
+    """A recording that needs no file: its URL is its number of frames."""
+
+    def make_source(self) -> Source:
+        return cast(Source, FakeSource(int(self.url.reveal())))
+
+
+VERDICTS = st.lists(
+    st.sampled_from([make_verdict(cause="dark"), make_verdict("drift.cleared", "dark"), make_verdict(cause="moved")]),
+    max_size=3,
+    unique_by=lambda verdict: (verdict.type, verdict.part.cause),
+)
+
+
+@given(st.integers(1, 4), st.dictionaries(st.integers(0, 12), VERDICTS))
+@settings(max_examples=15, deadline=None)
+def test_verdicts_on_drift_are_the_same_bytes_in_every_runner_and_leave_no_gap_in_the_numbers(
+    every: int, verdicts: Mapping[int, Sequence[DriftVerdict]]
+) -> None:
+    cameras = {"a": Scripted(Url("12")), "b": Scripted(Url("7"))}
+    planned = plan(Pipeline().then(Letterbox(size_wh=(32, 32))).then(SampleFrames(every)), cameras)
+    inline = InlineRunner("north", cameras, planned, drift=local_drift("ab", FakeMonitor(verdicts)))
+    merged = list(inline.events())
+    emitted: dict[str, list[Event]] = {"a": [], "b": []}
+    host = CameraHost(
+        "north", cameras, planned, lambda camera, events, headers: emitted[camera].extend(events), 3,
+        drift=local_drift("ab", FakeMonitor(verdicts)),
+    )  # fmt: skip
+    host.start()
+    try:
+        assert host.wait(20)
+    finally:
+        host.stop()
+
+    assert merged == sorted(merged, key=lambda event: event.order)
+    assert len({event.event_id for event in merged}) == len(merged)
+    for name, num in (("a", 12), ("b", 7)):
+        of_camera = [event for event in merged if event.camera == name]
+        assert [event.to_json() for event in of_camera] == [event.to_json() for event in emitted[name]]
+        assert [event.seq for event in of_camera] == list(range(1, len(of_camera) + 1))
+        assert of_camera[-1].type == "camera.down"
+        said = [(e.pts_us, e.type, e.rule) for e in of_camera if e.drift is not None]
+        assert said == [
+            (k * every * 100_000, verdict.type, verdict.part.cause)
+            for k in sorted(verdicts) if k * every < num for verdict in verdicts[k]
+        ]  # fmt: skip
+        assert inline.counts[name].drift_samples == -(-num // every)
+
+
+def test_a_replay_watches_for_drift_and_keeps_no_state(
+    clips: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    watched, _ = replay(site_of(clips, tmp_path / "1.jsonl"))
+    unwatched, _ = replay(dataclasses.replace(site_of(clips, tmp_path / "2.jsonl"), drift=None))
+    run, _ = run_live(Request(site_of(clips, tmp_path / "3.jsonl"), None, None, 2), threading.Event())
+
+    assert min(camera.drift_samples for camera in watched.cameras.values()) >= 2
+    assert watched.to_dict()["drift_samples"] == run.to_dict()["drift_samples"]
+    assert watched.to_dict()["drift_left_out"] == unwatched.to_dict()["drift_samples"] == 0
+    # The clips are too short for a normal of their own: nothing is said.
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+    assert not (tmp_path / "state").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -76,11 +76,14 @@ class Fail(Operator):
         return packet
 
 
-def make_lane(*operators: Operator, gap_after_s: float = 1.0) -> CameraLane:
+Watcher = Callable[[Packet], Iterable[Event]]
+
+
+def make_lane(*operators: Operator, gap_after_s: float = 1.0, watch: Watcher | None = None) -> CameraLane:
     pipeline = Pipeline()
     for operator in operators:
         pipeline = pipeline.then(operator, name=f"step{len(pipeline.steps)}")
-    lane = CameraLane("cam", plan(pipeline, ["cam"]).lanes["cam"], "north", gap_after_s)
+    lane = CameraLane("cam", plan(pipeline, ["cam"]).lanes["cam"], "north", gap_after_s, watch=watch)
     lane.open()
     return lane
 
@@ -115,7 +118,11 @@ def run(lane: CameraLane, frames: Sequence[tuple[int, int]], chance: random.Rand
 @settings(max_examples=60, deadline=None)
 def test_events_are_the_same_bytes_whatever_order_replies_come_in(seed: int, every: int, num_epochs: int) -> None:
     frames = [(epoch, index) for epoch in range(num_epochs) for index in range(epoch * 20, epoch * 20 + 15)]
-    lanes = [make_lane(Look(every), Follow(), Say(), Look(2), Say()) for _ in range(2)]
+
+    def watch(packet: Packet) -> list[Event]:
+        return [Event("test.watched", data={"index": packet.frame.index})]
+
+    lanes = [make_lane(Look(every), Follow(), Say(), Look(2), Say(), watch=watch) for _ in range(2)]
 
     assert run(lanes[0], frames, random.Random(seed)) == run(lanes[1], frames, random.Random(seed + 1))
 
@@ -293,3 +300,49 @@ def test_a_camera_that_never_came_up_is_reported_down_and_linked_from_the_first_
     assert (down.type, down.epoch, down.seq, down.time_us) == ("camera.down", 100, 1, 5_000_000)
     assert up.camera_state is not None
     assert (up.camera_state.previous_epoch, up.camera_state.previous_seq) == (100, 1)
+
+
+def test_what_a_watcher_says_of_a_frame_stands_right_behind_the_frames_own_events() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def watch(packet: Packet) -> list[Event]:
+        seen.append((packet.frame.index, len(packet.events)))
+        return [Event("test.watched", rule="dark", data={"index": packet.frame.index})]
+
+    lane = make_lane(Look(), Say(), watch=watch)
+    requests = [request for index in range(3) for request in lane.admit(make_frame(index)).requests]
+    events = [event for request in reversed(requests) for event in reply(lane, request).events]
+
+    assert [(e.type, e.rule, e.seq, e.pts_us) for e in events] == [
+        ("test.seen", "step1", 2, 0), ("test.watched", "dark", 3, 0),
+        ("test.seen", "step1", 4, 100_000), ("test.watched", "dark", 5, 100_000),
+        ("test.seen", "step1", 6, 200_000), ("test.watched", "dark", 7, 200_000),
+    ]  # fmt: skip
+    assert seen == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_what_is_said_beside_the_path_is_stamped_at_the_last_complete_frame() -> None:
+    lane = make_lane(Look(), Say())
+    (first,) = lane.admit(make_frame(0, epoch=4)).requests
+    lane.admit(make_frame(1, epoch=4))
+    reply(lane, first)
+
+    (said,) = lane.say([Event("drift.raised", rule="dark")]).events
+    assert (said.site, said.camera, said.epoch, said.seq, said.pts_us) == ("north", "cam", 4, 3, 0)
+    assert (said.rule, said.frame_wh) == ("dark", (64, 48))
+
+
+def test_what_is_said_while_the_camera_is_down_follows_the_next_up() -> None:
+    lane = make_lane(say_without_detections())
+    assert lane.say([Event("drift.raised", rule="dark")]).events == []
+    events = lane.admit(make_frame(0)).events
+    lane.finish("camera_gap", "stall")
+    assert lane.say([Event("drift.cleared", rule="dark")]).events == []
+    lane.down(7, 5_000_000, "refused")
+    events += lane.admit(make_frame(0, epoch=9)).events
+
+    assert [(e.epoch, e.seq, e.type) for e in events] == [
+        (0, 1, "camera.up"), (0, 2, "drift.raised"), (0, 3, "test.seen"),
+        (9, 1, "camera.up"), (9, 2, "drift.cleared"), (9, 3, "test.seen"),
+    ]  # fmt: skip
+    assert lane.say([]).events == []

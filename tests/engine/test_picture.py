@@ -107,3 +107,16 @@ def test_reading_an_image_that_is_none_says_so(tmp_path: Path) -> None:
     for name in ("text.png", "empty.png"):
         with pytest.raises(SourceError, match="not an image"):
             Picture.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(("size_wh", "expected"), [((640, 360), (45, 80, 3)), ((36, 64), (64, 36, 3))])
+def test_a_jpeg_is_as_long_as_asked_for_and_never_larger_than_the_picture(
+    size_wh: tuple[int, int], expected: tuple[int, int, int]
+) -> None:
+    bgr = smooth_bgr(*size_wh)
+    data = yuv(bgr).jpeg(80, quality=90)
+    decoded = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+    assert decoded.shape == expected
+    small = cv2.resize(bgr, (expected[1], expected[0]), interpolation=cv2.INTER_AREA)
+    assert np.abs(decoded.astype(int) - small).mean() < 4
+    assert len(yuv(bgr).jpeg(80, quality=20)) < len(data)

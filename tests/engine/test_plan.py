@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import pytest
 
+from engine.drift.settings import DriftSettings
 from engine.errors import GraphError
 from engine.operator import BatchOperator, Composite, Operator
 from engine.pipeline import Pipeline
 from engine.plan import ExecutionPlan, plan
+from operators import FrameStats
 
 
 @dataclass
@@ -146,3 +148,22 @@ def test_two_cameras_may_each_have_a_step_of_one_name() -> None:
 def test_the_digest_changes_with_what_a_pipeline_does_and_not_with_its_name() -> None:
     assert Pipeline("x").then(Model("a")).digest == Pipeline("y").then(Model("a")).digest
     assert Pipeline().then(Model("a")).digest != Pipeline().then(Model("b")).digest
+
+
+def test_watching_for_drift_adds_a_tap_that_says_why_and_leaves_the_digest_alone() -> None:
+    pipeline = make(Boxes(), Follow())
+    planned = plan(pipeline, ["a"], DriftSettings(window_s=90, every_s=2, pictures=False))
+
+    (tap,) = planned.lanes["a"].taps
+    assert tap.operator == FrameStats(every_s=2, window_s=90, pictures=False)
+    assert (planned.pipeline, shape(planned)) == (pipeline, shape(plan(pipeline, ["a"])))
+    said = "tap frame_stats: only watches; left out when it cannot keep up; samples for drift over 90 s (`drift: false`"
+    assert said in planned.explain()
+
+
+def test_a_pipeline_that_samples_already_is_left_as_it_is() -> None:
+    pipeline = Pipeline().then(Boxes(), cameras=["a"]).then(FrameStats(every_s=3), "mine", cameras=["a"])
+    lanes = plan(pipeline, ["a", "b"], DriftSettings()).lanes
+
+    assert [(tap.name, tap.operator) for tap in lanes["a"].taps] == [("mine", FrameStats(every_s=3))]
+    assert [tap.name for tap in lanes["b"].taps] == ["frame_stats"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from engine.bundle import sha256_of
 from engine.detections import Detections
 from engine.errors import BundleError
 from engine.frame_statistics import FRAME_STATISTICS
-from engine.reference import MAX_BOXES, MAX_SAMPLES, SAMPLE_STATISTICS, ReferenceStatistics
-from engine.reference_builder import ReferenceBuilder, choose
+from engine.picture import Pixels
+from engine.reference import MAX_BOXES, MAX_SAMPLES, MAX_SCENES, SAMPLE_STATISTICS, ReferenceStatistics
+from engine.reference_builder import MIN_SCENE_PICTURES, ReferenceBuilder, choose
 
 LABELS = ("person", "car")
 
@@ -40,6 +42,18 @@ def gathered(num: int, boxes_each: int = 2, cameras: tuple[str, ...] = ("gate", 
     return builder
 
 
+def thumbnail(seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (90, 160), np.uint8)
+
+
+def with_views(builder: ReferenceBuilder, **num: int) -> ReferenceStatistics:
+    """Each camera has one scene, seen so often; the last look is hidden by something bright."""
+    for seed, (camera, count) in enumerate(num.items()):
+        for look in range(count):
+            builder.add_view(camera, np.full((90, 160), 255, np.uint8) if look == count - 1 else thumbnail(seed))
+    return builder.build()
+
+
 def reference(num: int = 12, **options: Any) -> ReferenceStatistics:
     return gathered(num, **options).build()
 
@@ -57,6 +71,9 @@ def assert_same(a: ReferenceStatistics, b: ReferenceStatistics) -> None:
     assert a.columns().keys() == b.columns().keys()
     for name, column in a.columns().items():
         np.testing.assert_array_equal(column, b.columns()[name])
+    assert a.scenes.keys() == b.scenes.keys()
+    for name, scene in a.scenes.items():
+        np.testing.assert_array_equal(scene, b.scenes[name])
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
@@ -73,7 +90,7 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
 def test_numpy_alone_reads_the_file(tmp_path: Path) -> None:
     with np.load(saved(tmp_path), allow_pickle=False) as file:
         assert file["sample_brightness"].dtype == np.float32
-        assert json.loads(file["facts"].tobytes())["schema"] == "vedette.reference/1"
+        assert json.loads(file["facts"].tobytes())["schema"] == "vedette.reference/2"
 
 
 def test_samples_stand_in_the_order_of_cameras_slices_and_times() -> None:
@@ -143,12 +160,49 @@ def test_a_crowded_reference_stays_small_and_says_which_samples_have_their_boxes
     builder = gathered(MAX_SAMPLES + 400, boxes_each=20, cameras=("a", "b", "c"))
     found = builder.build(num_frames=90_000)
     found.save(tmp_path / "reference.npz")
-    assert (tmp_path / "reference.npz").stat().st_size <= 300_000
+    assert (tmp_path / "reference.npz").stat().st_size <= 200_000
+    # Noise is the worst that can be packed.
+    noisy = replace(found, cameras=tuple("abcdefgh"), scenes={name: thumbnail(i) for i, name in enumerate("abcdefgh")})
+    noisy.save(tmp_path / "noisy.npz")
+    assert (tmp_path / "noisy.npz").stat().st_size <= 300_000
     assert (len(found), found.num_frames) == (MAX_SAMPLES, 90_000)
     assert 0.95 * MAX_BOXES < found.num_boxes <= MAX_BOXES
     np.testing.assert_array_equal(np.bincount(found.sample, minlength=len(found)), 20 * found.has_boxes)
     assert np.bincount(found.camera[found.has_boxes]).min() > 50
     assert len(found.at_confidence(0.5)) == found.has_boxes.sum()
+
+
+def test_a_recording_has_a_scene_without_what_passes_through_it(tmp_path: Path) -> None:
+    found = with_views(gathered(12), gate=MIN_SCENE_PICTURES, yard=MIN_SCENE_PICTURES - 1, roof=99)
+    assert list(found.scenes) == ["gate"]
+    assert found.scenes["gate"].dtype == np.uint8
+    np.testing.assert_array_equal(found.scenes["gate"], thumbnail(0))
+    found.save(tmp_path / "a.npz")
+    with_views(gathered(12), gate=MIN_SCENE_PICTURES).save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert_same(ReferenceStatistics.load(tmp_path / "a.npz"), found)
+
+
+def test_a_slice_keeps_the_scenes_of_its_cameras() -> None:
+    found = with_views(gathered(12), gate=30, yard=30)
+    assert list(found.slice(camera="yard").scenes) == ["yard"]
+    assert list(found.slice(tags={"light": "day"}).scenes) == ["gate", "yard"]
+    assert list(found.at_confidence(0.6).scenes) == ["gate", "yard"]
+    assert dict(found.slice(camera="roof").scenes) == {}
+
+
+def test_the_cameras_that_were_looked_at_most_have_a_scene() -> None:
+    names = tuple(f"c{number}" for number in range(10))
+    found = with_views(gathered(20, cameras=names), **{name: 40 - i for i, name in enumerate(reversed(names))})
+    assert list(found.scenes) == sorted(names)[-MAX_SCENES:]
+
+
+def test_a_long_recording_is_thinned_evenly_and_another_shape_left_out() -> None:
+    builder = gathered(4, cameras=("gate",))
+    for level in range(200):
+        builder.add_view("gate", np.full((4, 6), level, np.uint8))
+        builder.add_view("gate", np.full((6, 4), 255, np.uint8))
+    assert builder.build().scenes["gate"] == pytest.approx(np.full((4, 6), 100), abs=5)
 
 
 def test_an_empty_reference_can_be_kept(tmp_path: Path) -> None:
@@ -186,8 +240,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: Any) -> None:
 
 def test_a_byte_that_flipped_is_noticed(tmp_path: Path) -> None:
     path = saved(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("sample_noise.npy")
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    data[member.header_offset + 30 + len(member.filename) + member.compress_size // 2] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(BundleError, match=AGAIN):
         ReferenceStatistics.load(path)
@@ -195,7 +251,7 @@ def test_a_byte_that_flipped_is_noticed(tmp_path: Path) -> None:
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "reference.npz"
-    np.savez(path, facts=np.array([{"schema": "vedette.reference/1"}], object), allow_pickle=True)
+    np.savez(path, facts=np.array([{"schema": "vedette.reference/2"}], object), allow_pickle=True)
     with pytest.raises(BundleError, match="Object arrays cannot be loaded"):
         ReferenceStatistics.load(path)
     np.array([1], object).dump(path)
@@ -239,11 +295,25 @@ def test_statistics_of_another_version_are_refused(tmp_path: Path, facts: dict[s
         ({"box_class_id": np.full(24, 2, np.int32)}, "class_id points at 2 of 2"),
         ({"box_sample": np.full(24, 12, np.int32)}, "sample points at 12 of 12"),
         ({"camera": np.zeros((12, 2), np.int32)}, r"camera has the shape \(12, 2\)"),
+        ({"scene_0": None}, "scene_0"),
+        ({"scene_0": np.zeros((90, 160), np.float32)}, "the scene of 'gate' is no grey picture of 160 pixels"),
+        ({"scene_0": np.zeros((90, 161), np.uint8)}, "the scene of 'gate' is no grey picture of 160 pixels"),
+        ({"scene_0": np.zeros((9, 16, 3), np.uint8)}, "the scene of 'gate' is no grey picture of 160 pixels"),
     ],
 )  # fmt: skip
 def test_columns_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
-    path = changed(saved(tmp_path), None, **arrays)
+    path = tmp_path / "reference.npz"
+    with_views(gathered(12), gate=MIN_SCENE_PICTURES).save(path)
+    changed(path, None, **arrays)
     with pytest.raises(BundleError, match=rf"damaged reference statistics \(.*{said}.*{AGAIN}"):
+        ReferenceStatistics.load(path)
+
+
+def test_a_scene_of_no_camera_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "reference.npz"
+    with_views(gathered(12), gate=MIN_SCENE_PICTURES).save(path)
+    changed(path, {"scenes": ["roof"]})
+    with pytest.raises(BundleError, match="there is a scene of 'roof', which is none of the cameras"):
         ReferenceStatistics.load(path)
 
 

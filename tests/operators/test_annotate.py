@@ -51,6 +51,18 @@ def test_time_goes_on_over_an_epoch_and_a_step_back(tmp_path: Path) -> None:
     assert read(path)[0] == pytest.approx([0.0, 0.1, 0.14, 0.24, 0.241], abs=2e-3)
 
 
+def test_a_higher_crf_makes_a_smaller_file(tmp_path: Path) -> None:
+    fine, coarse = tmp_path / "fine.mp4", tmp_path / "coarse.mp4"
+    for path, crf in ((fine, 10), (coarse, 45)):
+        write(Annotate(path=str(path), crf=crf), [packet(i) for i in range(4)])
+    assert coarse.stat().st_size < 0.8 * fine.stat().st_size
+
+
+def test_a_crf_that_x264_does_not_know_is_refused() -> None:
+    with pytest.raises(ValueError, match="crf: must be from 0 to 51, got 52"):
+        Annotate(path="a.mp4", crf=52)
+
+
 def test_frames_of_another_size_are_fitted_in(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     write(Annotate(path=str(path)), [packet(0), packet(1, size_wh=(320, 100)), packet(2, size_wh=(20, 20))])
@@ -147,7 +159,8 @@ def test_a_configuration_that_cannot_be_meant_is_refused(options: dict[str, Any]
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, field: str) -> None:
     (tmp_path / "file").write_text("in the way")
     suffix = "mp4" if field == "path" else "png"
-    operator = Annotate(**{field: str(tmp_path / "file" / f"out.{suffix}")})
+    place: dict[str, Any] = {field: str(tmp_path / "file" / f"out.{suffix}")}
+    operator = Annotate(**place)
     operator.open()
     with pytest.raises(ConfigError, match=r"annotate: cannot write .*out\.(mp4|png): .*; give a place"):
         operator.process(packet())
@@ -158,5 +171,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, field: str) -> 
 def test_a_folder_in_the_files_place_is_named(tmp_path: Path, field: str) -> None:
     suffix = "mp4" if field == "path" else "png"
     (tmp_path / f"out.{suffix}").mkdir()
+    place: dict[str, Any] = {field: str(tmp_path / f"out.{suffix}")}
     with pytest.raises(ConfigError, match="annotate: cannot write"):
-        write(Annotate(**{field: str(tmp_path / f"out.{suffix}")}), [packet()])
+        write(Annotate(**place), [packet()])

@@ -15,10 +15,8 @@ import kafka
 import pytest
 
 from engine.cli import main
-from engine.errors import UsageError
-from engine.event import CameraPart, LinePart, ObjectPart, ZonePart, json_schema
+from engine.event import CameraPart, DriftPart, DriftWindow, LinePart, ObjectPart, ZonePart, json_schema
 from engine.wording import describe
-from operators.commands.events import parse_duration_s
 from operators.kafka import Kafka
 from tests.builders import make_event
 from tests.kafka_brokers import opened
@@ -28,6 +26,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning
 
 ROOT = Path(__file__).resolve().parents[2]
 PERSON = ObjectPart(57, "person", 0.91, (0.12, 0.33, 0.18, 0.61), 4.2, (0.03, 0.0))
+MOVED = DriftPart(
+    "moved",
+    "it was bumped by 41 px (+41, -3)",
+    "normal",
+    3.21,
+    DriftWindow(0.0, 60.0, 60, 20.0),
+    moved_px=(41.2, -3.0),
+    picture="data:x",
+)
 
 
 # schema
@@ -69,23 +76,17 @@ def test_a_schema_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys:
             {"type": "camera.down", "camera_state": CameraPart("down", cause="auth")},
             "camera.down  state=down cause=auth",
         ),
-        ({"type": "drift.raised", "data": {"score": 0.3}}, 'drift.raised  {"score": 0.3}'),
+        ({"type": "model.changed", "data": {"to": "street"}}, 'model.changed  {"to": "street"}'),
+        (
+            {"type": "drift.raised", "rule": "moved", "drift": MOVED},
+            "drift.raised  moved: it was bumped by 41 px (+41, -3), score 3.21",
+        ),
         ({"type": "of.a.later.version"}, "of.a.later.version"),
     ],
 )
 def test_says_an_event_in_one_line(parts: dict[str, Any], words: str) -> None:
     body = make_event("gate", time_us=1_795_331_704_120_000, **parts).body()
     assert describe(body) == f"2026-11-22 07:15:04.120  gate  {words}"
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("10s", 10), ("500ms", 0.5), ("5m", 300), ("1.5h", 5400), ("7", 7)])
-def test_reads_a_duration(text: str, seconds: float) -> None:
-    assert parse_duration_s(text) == seconds
-
-
-def test_refuses_what_is_no_duration() -> None:
-    with pytest.raises(UsageError, match=r"--for: needs a duration such as 10s, 5m or 1h, got 'soon'"):
-        parse_duration_s("soon")
 
 
 # tail

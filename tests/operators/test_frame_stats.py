@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.drift.sample import PICTURE_STATISTICS
 from engine.frame import CaptureTime, Frame
-from engine.frame_statistics import FRAME_STATISTICS, measure_frame
+from engine.frame_statistics import measure_frame
 from engine.packet import Packet
 from engine.picture import Picture
 from operators.frame_stats import FrameStats
@@ -39,9 +40,10 @@ def test_samples_once_every_s_of_stream_time() -> None:
     assert stats.latest["pts_s"] == 2.0
     assert stats.latest["brightness"] == pytest.approx(20)
     counts = stats.counts()
-    assert counts["samples"] == 3
+    assert (counts["samples"], counts["left_out"]) == (3, 0)
     assert (counts["brightness_mean"], counts["brightness_min"], counts["brightness_max"]) == (10.0, 0.0, 20.0)
-    assert len(counts) == 1 + 3 * len(FRAME_STATISTICS)
+    assert counts["motion_mean"] == 10.0
+    assert len(counts) == 2 + 3 * len(PICTURE_STATISTICS)
 
 
 def test_after_a_gap_or_a_step_back_the_next_frame_is_sampled() -> None:
@@ -60,16 +62,51 @@ def test_the_end_of_the_stream_keeps_what_was_measured_for_the_summary() -> None
 
 
 def test_without_a_frame_there_are_no_numbers() -> None:
-    assert opened().counts() == {"samples": 0}
+    assert opened().counts() == {"samples": 0, "left_out": 0}
     assert opened().latest == {}
+    assert opened().drain() == []
 
 
 def test_what_is_measured_is_what_training_measures() -> None:
     stats, sent = opened(), packet(noise(), 3.0)
     stats.process(sent)
-    assert stats.latest == {"pts_s": 3.0, **measure_frame(sent.frame.picture)}
+    measured = measure_frame(sent.frame.picture)
+    assert stats.latest == {"pts_s": 3.0, **{name: float(np.float32(value)) for name, value in measured.items()}}
 
 
-def test_a_configuration_that_cannot_be_meant_is_refused() -> None:
-    with pytest.raises(ValueError, match="every_s: must be above 0, got 0"):
-        FrameStats(every_s=0)
+def test_samples_are_drained_once_and_in_order() -> None:
+    stats = opened(every_s=1.0)
+    for second in range(3):
+        stats.process(packet(noise(), float(second)))
+    assert [sample.pts_s for sample in stats.drain()] == [0, 1, 2]
+    assert stats.drain() == []
+    stats.process(packet(noise(), 3.0))
+    assert [sample.pts_s for sample in stats.drain()] == [3]
+
+
+def test_samples_that_nobody_drains_are_bounded_and_counted() -> None:
+    stats = opened(every_s=1.0)
+    for second in range(260):
+        stats.process(packet(noise()[:9, :9], float(second)))
+    assert [sample.pts_s for sample in stats.drain()] == list(range(4, 260))
+    assert (stats.counts()["samples"], stats.counts()["left_out"]) == (260, 4)
+
+
+def test_pictures_can_be_switched_off() -> None:
+    for pictures in (True, False):
+        stats = opened(pictures=pictures)
+        stats.process(packet(noise()))
+        assert (stats.drain()[0].preview is not None) is pictures
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"every_s": 0}, "every_s: a window of 60 s needs at least ten samples, so from 0 to 6, got 0"),
+        ({"every_s": 3.0, "window_s": 20}, "every_s: a window of 20 s needs .* from 0 to 2, got 3"),
+        ({"window_s": 0}, "window_s: must be above 0, got 0"),
+    ],
+)
+def test_a_configuration_that_cannot_be_meant_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        FrameStats(**options)

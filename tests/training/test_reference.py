@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from engine.bundle import Bundle
 from engine.errors import BundleError, SourceError
-from engine.frame_statistics import measure_frame
+from engine.frame_statistics import measure, measure_frame
 from engine.onnx_import import ImportOptions, describe_onnx
 from engine.picture import Picture, Pixels
 from engine.reference import ReferenceStatistics
@@ -67,6 +67,24 @@ def test_pictures_are_measured_as_live_frames_are(bundle: Bundle, tmp_path: Path
     live = [measure_frame(Picture.from_bgr(picture(number))) for number in range(6)]
     for name in live[0]:
         np.testing.assert_array_equal(found.samples[name], np.array([one[name] for one in live], np.float32))
+
+
+def test_a_recording_has_its_scene_from_more_pictures_than_are_sampled(bundle: Bundle, tmp_path: Path) -> None:
+    dataset = pictures(tmp_path / "images", 24)
+    found = make_reference(dataset, bundle, max_samples=6)
+    assert len(found) == 6
+    thumbnails = [measure(Picture.from_bgr(picture(number))).thumbnail for number in range(24)]
+    np.testing.assert_array_equal(found.scenes["gate"], np.median(thumbnails, axis=0).astype(np.uint8))
+    assert make_reference(dataset.subset(list(range(19))), bundle).scenes == {}
+    unknown = tuple(replace(sample, time_s=None) for sample in dataset.samples)
+    assert make_reference(replace(dataset, samples=unknown), bundle).scenes == {}
+
+
+def test_a_recording_that_is_measured_has_its_scene(bundle: Bundle, tmp_path: Path) -> None:
+    video = write_clip(tmp_path / "yard.mp4", [picture(0)] * 25, fps=10)
+    found = measure_footage([video], bundle, every_s=0.1)
+    assert list(found.scenes) == ["yard"]
+    assert found.scenes["yard"] == pytest.approx(measure(Picture.from_bgr(picture(0))).thumbnail, abs=20)
 
 
 def test_the_same_pictures_give_the_same_file(bundle: Bundle, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Augmentation: what training varies in its pictures, and the production conditions that evaluation tries too."""
+"""Augmentation: what training varies, production conditions for evaluation, and incidents for drift tests."""
 
 from training.augment.augmenter import Augmenter
 from training.augment.conditions import CONDITIONS, Condition, apply_condition

@@ -88,6 +88,6 @@ class Augmenter:
         if rng.random() < self.spec.colour:
             bgr = vary_colour(bgr, rng)
         for name in CONDITIONS:
-            if rng.random() < self.spec.conditions.get(name, 0):
+            if name in self.spec.conditions and rng.random() < self.spec.conditions[name]:
                 bgr = apply_condition(name, bgr, rng.random(), rng)
         return replace(example, bgr=bgr)

@@ -21,8 +21,8 @@ from engine.errors import UsageError
 from engine.load import did_you_mean
 from engine.picture import Pixels
 from training.augment.lens import camera_shake, defocus, lens_dirt, motion_blur
-from training.augment.light import dusk, night
-from training.augment.sensor import compression, sensor_noise
+from training.augment.light import dusk, night, overexposed
+from training.augment.sensor import color_cast, compression, sensor_noise
 from training.augment.weather import fog, rain
 
 Effect = Callable[[Pixels, float, np.random.Generator, np.random.Generator], Pixels]
@@ -43,6 +43,15 @@ class Condition:
     text: str
     effect: Effect
 
+    def apply(self, bgr: Pixels, strength: float, rng: np.random.Generator, scene: int | None = None) -> Pixels:
+        """Apply it to a picture: see `apply_condition`."""
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength: must be from 0 to 1, got {strength:g}")
+        if strength == 0:
+            return bgr
+        scene_rng = np.random.default_rng(int(rng.integers(2**63)) if scene is None else scene)
+        return self.effect(bgr, strength, scene_rng, rng)
+
 
 # In the order in which light meets them: several on one picture are applied from top to bottom.
 CONDITIONS: Mapping[str, Condition] = MappingProxyType({
@@ -56,7 +65,9 @@ CONDITIONS: Mapping[str, Condition] = MappingProxyType({
         Condition("defocus", "every point becomes a disc", defocus),
         Condition("motion_blur", "every point becomes a line, all in one direction", motion_blur),
         Condition("camera_shake", "shifted, turned and smeared a little, otherwise in each frame", camera_shake),
+        Condition("overexposed", "too bright: clipped highlights, lifted shadows, pale colours", overexposed),
         Condition("sensor_noise", "grain, more of it where it is bright, and blotches of colour", sensor_noise),
+        Condition("color_cast", "white balance off, grey is no longer grey", color_cast),
         Condition("compression", "blocks and ringing of a low bit rate", compression),
     )
 })  # fmt: skip
@@ -87,9 +98,4 @@ def apply_condition(
     condition = CONDITIONS.get(name)
     if condition is None:
         raise UsageError(f"unknown condition '{name}'{did_you_mean(name, CONDITIONS)}")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: must be from 0 to 1, got {strength:g}")
-    if strength == 0:
-        return bgr
-    scene_rng = np.random.default_rng(int(rng.integers(2**63)) if scene is None else scene)
-    return condition.effect(bgr, strength, scene_rng, rng)
+    return condition.apply(bgr, strength, rng, scene)

@@ -1,4 +1,4 @@
-"""Conditions of light: night and dusk."""
+"""Conditions of light: night, dusk, too much of it."""
 
 from __future__ import annotations
 
@@ -55,3 +55,17 @@ def dusk(bgr: Pixels, strength: float, scene: np.random.Generator, rng: np.rando
     lift = strength * np.array([0.09, 0.055, 0.045], np.float32)
     curves = 255 * (lift + gain * _LEVEL[:, None] ** (1 + 0.3 * strength))
     return cast(Pixels, cv2.LUT(bgr, np.rint(curves).astype(np.uint8)[:, None]))
+
+
+def overexposed(bgr: Pixels, strength: float, scene: np.random.Generator, rng: np.random.Generator) -> Pixels:
+    """Expose too long: 1.5 stops at strength 0.5, 3 at 1; highlights are clipped, shadows lifted, colours washed out.
+
+    At strength 0.5 a grey of 128 becomes 207, and all from 159 on is white.
+    """
+    # Stops are of light, and a display's level goes with light to the power of 1/2.2.
+    gain = 2 ** (3 * strength / 2.2)
+    lift = 0.08 * strength
+    curve = 255 * np.minimum(1, lift + (1 - lift) * gain * _LEVEL)
+    bright = cast(Pixels, cv2.LUT(bgr, np.rint(curve).astype(np.uint8)))
+    pale = (1 - 0.3 * strength) * np.eye(3, dtype=np.float32) + 0.3 * strength * _LUMA
+    return cast(Pixels, cv2.transform(bright, pale))

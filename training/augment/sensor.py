@@ -1,7 +1,8 @@
-"""Conditions of sensor and coder: noise and compression."""
+"""Conditions of sensor and coder: noise, white balance, compression."""
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import cv2
@@ -35,6 +36,21 @@ def add_noise(bgr: Pixels, read: float, shot: float, rng: np.random.Generator) -
     colour = rng.standard_normal(((height + 1) // 2, (width + 1) // 2, 3), np.float32) * np.float32(0.4 * read)
     blotches = cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
     return cast(Pixels, cv2.add(bgr, blotches + grain[..., None], dtype=cv2.CV_8U))
+
+
+def color_cast(bgr: Pixels, strength: float, scene: np.random.Generator, rng: np.random.Generator) -> Pixels:
+    """Set the white balance wrong: a mid grey moves by 12 levels of chroma at strength 0.5, 24 at 1.
+
+    Which way is the scene's: gains of red and blue for a direction in the plane of Cb and Cr; green makes up for their
+    luma, so that grey stays as bright as it was.
+    """
+    direction = scene.uniform(0, 2 * math.pi)
+    shift = 24 / 128 * strength
+    # Cb = 0.564 (B - Y) and Cr = 0.713 (R - Y), BT.601.
+    blue, red = 1 + shift * math.cos(direction) / 0.564, 1 + shift * math.sin(direction) / 0.713
+    green = (1 - 0.114 * blue - 0.299 * red) / 0.587
+    curves = 255 * np.minimum(1, np.array([blue, green, red]) * _LEVEL[:, None])
+    return cast(Pixels, cv2.LUT(bgr, np.rint(curves).astype(np.uint8)[:, None]))
 
 
 def compression(bgr: Pixels, strength: float, scene: np.random.Generator, rng: np.random.Generator) -> Pixels:

@@ -54,6 +54,17 @@ def blockiness(bgr: Pixels) -> float:
     return float(steps[7::8].mean() / steps[3::8].mean())
 
 
+def clipped(bgr: Pixels) -> float:
+    """Share of the picture that is white."""
+    return float((bgr == 255).all(axis=2).mean())
+
+
+def cast(bgr: Pixels) -> float:
+    """How far the mean colour is from that of the clean picture, in levels of Cb and Cr."""
+    before, after = (cv2.cvtColor(p, cv2.COLOR_BGR2YCrCb).mean(axis=(0, 1))[1:] for p in (street(), bgr))
+    return float(np.hypot(*(after - before)))
+
+
 def distance_from_clean(bgr: Pixels) -> float:
     return float(cv2.absdiff(bgr, street()).mean())
 
@@ -84,7 +95,10 @@ def test_a_picture_is_changed_more_by_more_strength(name: str) -> None:
         ("defocus", sharpness, False),
         ("motion_blur", sharpness, False),
         ("camera_shake", sharpness, False),
+        ("overexposed", brightness, True),
+        ("overexposed", clipped, True),
         ("sensor_noise", grain, True),
+        ("color_cast", cast, True),
         ("compression", blockiness, True),
     ],
 )
@@ -110,6 +124,21 @@ def test_night_leaves_lamps_brighter_against_the_street_than_day_does() -> None:
     assert dark[:, 32:].mean() / dark[:, :32].mean() > 3.2
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_colour_cast_moves_grey_and_keeps_its_luma(seed: int) -> None:
+    grey = np.full((40, 40, 3), 128, np.uint8)
+
+    for strength, moved in ((0.5, 12), (1.0, 24)):
+        luma, red, blue = cv2.cvtColor(at("color_cast", strength, grey, seed), cv2.COLOR_BGR2YCrCb)[0, 0].astype(int)
+        assert abs(luma - 128) <= 1
+        assert np.hypot(red - 128, blue - 128) == pytest.approx(moved, abs=1.5)
+
+
+def test_overexposure_clips_what_was_bright_and_lifts_black() -> None:
+    for level, expected in ((0, 10), (128, 207), (159, 255), (255, 255)):
+        assert (at("overexposed", 0.5, np.full((8, 8, 3), level, np.uint8)) == expected).all()
+
+
 def test_fog_is_thicker_at_the_top() -> None:
     foggy = at("fog", 0.5, stripes())[..., 0].astype(np.float64)
     loss = 160 - np.abs(np.diff(foggy, axis=1)).mean(axis=1)
@@ -128,12 +157,14 @@ def test_the_same_random_state_gives_the_same_pixels(name: str) -> None:
     assert np.array_equal(at(name, 0.7), at(name, 0.7))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("defocus", "compression")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("defocus", "overexposed", "compression")])
 def test_another_random_state_gives_other_pixels(name: str) -> None:
     assert not np.array_equal(at(name, 0.7, seed=3), at(name, 0.7, seed=4))
 
 
-@pytest.mark.parametrize("name", ["lens_dirt", "fog", "dusk", "motion_blur", "defocus", "compression"])
+@pytest.mark.parametrize(
+    "name", ["lens_dirt", "fog", "dusk", "motion_blur", "defocus", "overexposed", "color_cast", "compression"]
+)
 def test_a_still_scene_stays_still_along_a_video(name: str) -> None:
     first, second = (apply_condition(name, street(), 0.8, np.random.default_rng(k), scene=5) for k in (1, 2))
 
