@@ -49,7 +49,7 @@ STILL_FACTOR = 3.0
 # Motion below this share of the quietest moments of normal life is none.
 STILL_SHARE = 0.35
 # Outside of all that training covered by so many times the least change.
-OUTSIDE_FACTOR = 2.0
+OUTSIDE_FACTOR = 4.0
 # Of light: they come every day, and what has come and gone is known at that hour from then on.
 DAILY = frozenset({"dark", "dusk", "overexposed", "color_cast", "noisy"})
 _NUM_SHOWN = 6

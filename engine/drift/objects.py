@@ -188,11 +188,14 @@ class ObjectWatch:
         return Finding("raise", "other_objects", "normal", float(max(grown, other)), text, statistics)
 
     def _against_training(self, training: TrainingNormal) -> Finding:
-        """Say how much of what is seen is of a size, shape or class that training did not have."""
+        """Say how much of what the model is unsure of is of a size, shape or class that training did not have."""
         samples = [sample for _, sample in self._samples]
         if self._labels != training.labels or training.class_counts.sum() < MIN_BOXES:
             return Finding("raise")
         columns = np.concatenate([sample.columns for sample in samples], axis=1)
+        if np.median(columns[_CONFIDENCE]) >= training.low_confidence:
+            # Unusual perhaps, but the model knows them.
+            return Finding("raise")
         class_id = np.concatenate([sample.class_id for sample in samples])
         rare = training.class_counts < 0.005 * training.class_counts.sum()
         size, aspect = columns[_SIZE], columns[_ASPECT]

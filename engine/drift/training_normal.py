@@ -38,6 +38,7 @@ class TrainingNormal:
         class_counts: (len(labels),), boxes of each class.
         size_range: of boxes, the middle 98 %; as in `measure_detections`.
         aspect_range: likewise.
+        low_confidence: of boxes; three quarters of them are above. 0 without boxes.
     """
 
     low: Values
@@ -50,6 +51,7 @@ class TrainingNormal:
     class_counts: Values
     size_range: tuple[float, float]
     aspect_range: tuple[float, float]
+    low_confidence: float
 
     @classmethod
     def of(cls, reference: ReferenceStatistics, camera: str) -> TrainingNormal:
@@ -64,6 +66,7 @@ class TrainingNormal:
         same = camera if camera in known else alone
         blocks = _blocks(reference, samples)
         own = tuple(block for name, block in blocks if name == same)
+        confidence = reference.boxes["confidence"]
         low, high = np.quantile(samples, [_OUTSIDE, 1 - _OUTSIDE], axis=0) if len(samples) else _unknown()
         return cls(
             low=low,
@@ -76,6 +79,7 @@ class TrainingNormal:
             class_counts=np.bincount(reference.class_id, minlength=len(reference.labels)).astype(np.float64),
             size_range=_range(reference.boxes["size"]),
             aspect_range=_range(reference.boxes["aspect"]),
+            low_confidence=float(np.quantile(confidence, 0.25)) if len(confidence) else 0.0,
         )
 
     def normal(self) -> Normal | None:

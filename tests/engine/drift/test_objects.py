@@ -54,7 +54,7 @@ def training_of(**changes: Any) -> TrainingNormal:
     nothing = np.zeros(12)
     return replace(
         TrainingNormal(
-            nothing, nothing, nothing, None, (), None, labels, np.array([500.0, 500, 0]), (0.02, 0.5), (-1, 1)
+            nothing, nothing, nothing, None, (), None, labels, np.array([500.0, 500, 0]), (0.02, 0.5), (-1, 1), 0.95
         ),
         **changes,
     )
@@ -167,6 +167,11 @@ def test_objects_that_training_did_not_have_are_told_from_the_first_minutes(boxe
     if not known:
         assert found[0].against == "training"
         assert found[0].text == "100% of the objects are of a size, shape or class that was not trained"
+
+
+def test_objects_that_training_did_not_have_are_fine_while_the_model_is_sure_of_them() -> None:
+    training = training_of(low_confidence=0.3)
+    assert Watched(training=training).see(10 * WINDOW_S, {**USUAL, "size": 0.9}) == []
 
 
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"class_counts": np.array([MIN_BOXES / 2, 1, 1])}])
