@@ -43,11 +43,13 @@ MIN_THUMBNAILS = 4
 # Chance of a false finding among all statistics of a check, if samples were as independent as they are counted.
 ALPHA = 1e-3
 # What the view as a whole must do: shares of cells, and a share of the picture's width.
-LEAST_MOVED, LEAST_COVERED, LEAST_ELSEWHERE, LEAST_DIRTY, LEAST_DETAIL = 0.012, 0.2, 0.4, 0.04, 0.1
+LEAST_MOVED, LEAST_COVERED, LEAST_ELSEWHERE, LEAST_DIRTY, LEAST_DETAIL = 0.012, 0.2, 0.4, 0.035, 0.1
 # A view that stands still must do so three times as long as ever before.
 STILL_FACTOR = 3.0
 # Motion below this share of the quietest moments of normal life is none.
 STILL_SHARE = 0.35
+# Statistics that change together: the length of their scores that counts as 1. Unchanged cameras stay below 0.8.
+JOINT = 1.2
 # Outside of all that training covered by so many times the least change.
 OUTSIDE_FACTOR = 4.0
 # Of light: they come every day, and what has come and gone is known at that hour from then on.
@@ -79,7 +81,7 @@ class DriftCheck:
     Attributes:
         stop_s: observed time of the check.
         pts_s: stream time of the last sample.
-        score: greatest of the scores that can raise; 1 is the threshold.
+        score: greatest of the scores that can raise, or what they amount to together; 1 is the threshold.
         values: float32 (len(MEASURES),), signed scores.
     """
 
@@ -313,11 +315,7 @@ class CameraMonitor:
         scores[: len(PICTURE_STATISTICS)], profile = self._compare(samples)
         self.medians = from_scale(profile.median), from_scale(np.median(samples, axis=0))
         scores[len(PICTURE_STATISTICS) :], change = self._look([t for s, t in self._thumbnails if s >= changed_s])
-        raising = np.abs(scores)
-        raising[: len(RAISES)][~RAISES] = 0
-        # Detail of the scene helps to name a cause; sharpness says the same.
-        raising[-1] = 0
-        score = float(raising.max())
+        score = _together(scores)
         self.history.append(DriftCheck(self._now_s, now[-1].pts_s, score, scores.astype(np.float32)))
         found = diagnose(scores)
         if found.cause in self._settings.ignore:
@@ -481,7 +479,7 @@ class CameraMonitor:
         window = DriftWindow(round(now[0].pts_s, 3), round(now[-1].pts_s, 3), len(now), round(effective, 1))
         part = DriftPart(
             cause=cause, text=_sentence(cause, statistics, moved), against=against,
-            score=round(float(np.abs(scores[:-1]).max()), 2), window=window, statistics=statistics,
+            score=round(_together(scores), 2), window=window, statistics=statistics,
             began_s=self._began_s(episode, now), moved_px=moved, picture=self._evidence(),
         )  # fmt: skip
         self._parts[key] = part
@@ -546,6 +544,16 @@ class CameraMonitor:
             self._parts[int(key)] = found = TypeAdapter(DriftPart).validate_python(part)
             episode = self._episodes[int(key)]
             episode.cause, episode.opened_s, episode.began_s = found.cause, opened_s, began_s
+
+
+def _together(scores: Values) -> float:
+    """Give the greatest score, or what many small ones that belong together amount to."""
+    raising = np.abs(scores)
+    raising[: len(RAISES)][~RAISES] = 0
+    # Detail of the scene helps to name a cause; sharpness says the same.
+    raising[-1] = 0
+    joint = float(np.linalg.norm(raising[: len(RAISES)])) / JOINT
+    return max(float(raising.max()), joint)
 
 
 def _sentence(cause: str, statistics: tuple[DriftStatistic, ...], moved: tuple[float, float] | None) -> str:

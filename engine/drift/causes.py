@@ -15,7 +15,7 @@ CAUSES: Mapping[str, str] = MappingProxyType({
     "fog": "contrast is lost in bright haze: fog, or a steamed-up lens",
     "rain": "streaks and a grey veil: rain or snow",
     "blurred": "edges are soft: out of focus, or the lens is wet",
-    "dirty": "patches of the picture are soft or tinted and stay where they are: dirt, drops or a spider on the lens",
+    "dirty": "patches of the picture are tinted or veiled and stay where they are: dirt, drops or a spider on the lens",
     "noisy": "there is more grain: gain is up, or the sensor fails",
     "compressed": "detail is lost to compression: the encoder's settings or bit rate changed",
     "color_cast": "the colours are shifted: white balance, a new lamp, or an infrared filter that hangs",

@@ -24,11 +24,12 @@ CELL = 5
 _TEXTURE = 2.0
 _MIN_TEXTURED = 8
 # Correlation of a cell's gradients with those it had: above, the same thing is still to be seen there.
-_SEEN, _GONE = 0.3, 0.3
-# ln: three quarters of the detail are lost where something opaque stands before the scene.
+_SEEN = 0.3
+# ln: half of the detail is lost where something opaque stands before the scene.
 _COVERED_LOSS = -0.7
-_SOFT_LOSS = -0.2
 _TINT = 4.0
+# Pixels of the thumbnail that a view may be off without having been moved: mounts creep, crops change.
+_SHIFT = 1.0
 _QUIET = 6.0
 # A shift is believed when the shifted pictures fit, and the unshifted ones do not.
 _FITS, _FITS_BETTER = 0.5, 0.25
@@ -42,7 +43,7 @@ class SceneChange:
         shift_unit: (dx, dy) of the scene, as shares of the picture's width and height; None where no shift explains it.
         covered: share of the textured cells whose detail is gone, with nothing else in its place.
         elsewhere: share of the textured cells that show something else.
-        dirty: share of the quiet cells that are softer or tinted, while the scene is still to be seen.
+        dirty: share of the quiet cells that are tinted, darker or brighter, while the scene is still to be seen.
         detail: change of ln(detail) of the middle cell.
     """
 
@@ -74,8 +75,6 @@ class Scene:
         # Exposure moves all cells alike.
         apart -= np.median(apart, axis=(1, 2), keepdims=True)
         self.level_spread: Plane = apart.std(axis=0)
-        dx, dy = _gradients(stack)
-        self.detail_spread: Plane = np.log(np.sqrt(_cells(dx * dx + dy * dy)) + 1).std(axis=0)
 
     @classmethod
     def of_picture(cls, picture: Pixels) -> Scene:
@@ -98,15 +97,17 @@ class Scene:
         if textured.sum() < _MIN_TEXTURED:
             textured = detail >= np.sort(detail, axis=None)[-_MIN_TEXTURED:].min()
         middle = float(np.median(loss[textured]))
-        gone = textured & (seen < _GONE)
+        gone = textured & (seen < _SEEN)
         covered = float((gone & (loss < _COVERED_LOSS)).sum() / textured.sum())
         elsewhere = float((gone & (loss >= _COVERED_LOSS)).sum() / textured.sum())
-        soft = textured & (seen > _SEEN) & (loss - middle < _SOFT_LOSS - self.detail_spread)
-        tint = np.abs(_left_over(_cells(self._float), _cells(now._float))) > _TINT + 1.5 * self.level_spread
+        # Where the picture is steep a shift by less than a pixel shows as a change of level.
+        steep = np.abs(_cells(ax)) + np.abs(_cells(ay))
+        rest = np.abs(_left_over(_cells(self._float), _cells(now._float)))
+        tint = rest > _TINT + 1.5 * self.level_spread + _SHIFT * steep
         # A van that has parked has texture where there was none; dirt has not.
         tint &= np.where(textured, seen > _SEEN, detail_now < 4 * _TEXTURE)
         quiet = self.level_spread < _QUIET
-        dirty = float(((soft | tint) & quiet).sum() / max(1, quiet.sum()))
+        dirty = float((tint & quiet).sum() / max(1, quiet.sum()))
         return SceneChange(self._shift_to(now), covered, elsewhere, dirty, middle)
 
     def _shift_to(self, now: Scene) -> tuple[float, float] | None:

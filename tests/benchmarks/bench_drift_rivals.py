@@ -3,10 +3,11 @@
     python -m tests.benchmarks.bench_drift_rivals CLIP... [--strengths 0.5] [--conditions all] [--cache DIR]
 
 Reference: the unchanged minutes of a stream; present: the first minute under the condition. `Evidently` is its
-DataDriftPreset as it comes; that half of the columns have drifted is its verdict on the data set. `KS` is scipy's two-sample test of each column at p < 0.05, and at 0.05 / columns (Bonferroni).
-False alarms are counted on minutes in which nothing changed: `looped`, each unchanged minute against the others of its
-stream (the same pictures again), and `varied`, minutes of the first hour of bench_drift's quiet cameras against their
-first five. The monitor has seen the same samples; its false alarms are counted in `drift.raised`.
+DataDriftPreset as it comes; that half of the columns have drifted is its verdict on the data set. `KS` is scipy's
+two-sample test of each column at p < 0.05, and at 0.05 / columns (Bonferroni). False alarms are counted on minutes in
+which nothing changed: `looped`, each unchanged minute against the others of its stream (the same pictures again), and
+`varied`, minutes of the first hour of bench_drift's quiet cameras against their first five. The monitor has seen the
+same samples; its false alarms are counted in `drift.raised`.
 """
 
 from __future__ import annotations
