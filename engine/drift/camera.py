@@ -48,8 +48,8 @@ LEAST_MOVED, LEAST_COVERED, LEAST_ELSEWHERE, LEAST_DIRTY, LEAST_DETAIL = 0.012, 
 STILL_FACTOR = 3.0
 # Motion below this share of the quietest moments of normal life is none.
 STILL_SHARE = 0.35
-# Statistics that change together: the length of their scores that counts as 1. Unchanged cameras stay below 0.8.
-JOINT = 1.2
+# Statistics that change together: the length of their scores that counts as 1. Unchanged cameras stay below 0.9.
+JOINT = 1.6
 # Outside of all that training covered by so many times the least change.
 OUTSIDE_FACTOR = 4.0
 # Of light: they come every day, and what has come and gone is known at that hour from then on.

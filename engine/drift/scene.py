@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from engine.picture import Pixels
 
 Plane = NDArray[np.float32]
+Region = tuple[slice, slice]
 
 CELL = 5
 """Side of a cell in pixels of the thumbnail."""
@@ -59,6 +61,13 @@ class SceneChange:
         return 0.0 if self.shift_unit is None else float(np.hypot(self.shift_unit[0], self.shift_unit[1] * 9 / 16))
 
 
+class _Shift(NamedTuple):
+    """How far a scene has moved, (dx, dy): in whole pixels of the thumbnail, and as shares of its width and height."""
+
+    pixels: tuple[int, int]
+    unit: tuple[float, float]
+
+
 class Scene:
     """What stands still in a view, and how much each cell of it usually varies.
 
@@ -88,7 +97,12 @@ class Scene:
 
     def change_to(self, now: Scene) -> SceneChange:
         """Compare a later scene of the same size with this one."""
-        (ax, ay), (bx, by) = self.gradients, now.gradients
+        shift = self._shift_to(now)
+        here, there = np.s_[:, :], np.s_[:, :]
+        if shift is not None and max(map(abs, shift.pixels)) < CELL:
+            # Cells are compared where they have gone to, or a mount that creeps would show as another view.
+            here, there = _overlap(self.picture.shape, *shift.pixels)
+        (ax, ay), (bx, by) = (tuple(p[here] for p in self.gradients), tuple(p[there] for p in now.gradients))
         energy, energy_now = _cells(ax * ax + ay * ay), _cells(bx * bx + by * by)
         seen = (_cells(ax * bx + ay * by) + 0.5) / np.sqrt((energy + 0.5) * (energy_now + 0.5))
         detail, detail_now = np.sqrt(energy), np.sqrt(energy_now)
@@ -96,21 +110,22 @@ class Scene:
         textured = detail > _TEXTURE
         if textured.sum() < _MIN_TEXTURED:
             textured = detail >= np.sort(detail, axis=None)[-_MIN_TEXTURED:].min()
-        middle = float(np.median(loss[textured]))
         gone = textured & (seen < _SEEN)
         covered = float((gone & (loss < _COVERED_LOSS)).sum() / textured.sum())
         elsewhere = float((gone & (loss >= _COVERED_LOSS)).sum() / textured.sum())
         # Where the picture is steep a shift by less than a pixel shows as a change of level.
         steep = np.abs(_cells(ax)) + np.abs(_cells(ay))
-        rest = np.abs(_left_over(_cells(self._float), _cells(now._float)))
-        tint = rest > _TINT + 1.5 * self.level_spread + _SHIFT * steep
+        rest = np.abs(_left_over(_cells(self._float[here]), _cells(now._float[there])))
+        spread = self.level_spread[: rest.shape[0], : rest.shape[1]]
+        tint = rest > _TINT + 1.5 * spread + _SHIFT * steep
         # A van that has parked has texture where there was none; dirt has not.
         tint &= np.where(textured, seen > _SEEN, detail_now < 4 * _TEXTURE)
-        quiet = self.level_spread < _QUIET
+        quiet = spread < _QUIET
         dirty = float((tint & quiet).sum() / max(1, quiet.sum()))
-        return SceneChange(self._shift_to(now), covered, elsewhere, dirty, middle)
+        unit = None if shift is None else shift.unit
+        return SceneChange(unit, covered, elsewhere, dirty, float(np.median(loss[textured])))
 
-    def _shift_to(self, now: Scene) -> tuple[float, float] | None:
+    def _shift_to(self, now: Scene) -> _Shift | None:
         """Find the shift of the whole scene by phase correlation of gradients (Foroosh et al., IEEE TIP 2002)."""
         height, width = self.picture.shape
         (ax, ay), (bx, by) = self.gradients, now.gradients
@@ -127,12 +142,10 @@ class Scene:
             return None
         dx_fine = dx + _peak(surface[y, [(x - 1) % width, x, (x + 1) % width]])
         dy_fine = dy + _peak(surface[[(y - 1) % height, y, (y + 1) % height], x])
-        return dx_fine / width, dy_fine / height
+        return _Shift((dx, dy), (dx_fine / width, dy_fine / height))
 
     def _correlation(self, now: Scene, dx: int, dy: int) -> float:
-        height, width = self.picture.shape
-        there = np.s_[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
-        here = np.s_[max(0, -dy) : height + min(0, -dy), max(0, -dx) : width + min(0, -dx)]
+        here, there = _overlap(self.picture.shape, dx, dy)
         a = np.stack([plane[here] for plane in self.gradients])
         b = np.stack([plane[there] for plane in now.gradients])
         return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-6))
@@ -140,6 +153,14 @@ class Scene:
     @property
     def _float(self) -> Plane:
         return self.picture.astype(np.float32)
+
+
+def _overlap(shape: tuple[int, ...], dx: int, dy: int) -> tuple[Region, Region]:
+    """Give what both pictures show, in the first and in the one that is shifted by (dx, dy)."""
+    height, width = shape
+    here = np.s_[max(0, -dy) : height + min(0, -dy), max(0, -dx) : width + min(0, -dx)]
+    there = np.s_[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
+    return here, there
 
 
 def _gradients(pixels: NDArray[np.uint8]) -> tuple[Plane, Plane]:
