@@ -335,6 +335,9 @@ class CameraMonitor:
         if step in ("raise", "rename"):
             if step == "rename":
                 self._picture.cause, self._picture.opened_s, self._picture.began_s = found.cause, self._now_s, began_s
+            if 1 in self._parts and self._parts[1].cause == found.cause:
+                # A cause is raised once: what has changed says more than what was never trained.
+                verdicts.append(self._clear(1))
             verdicts.append(self._raise(found, scores, now, samples, profile, change))
         return verdicts
 

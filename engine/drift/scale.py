@@ -37,7 +37,7 @@ class Scale:
     harm: Literal["low", "high", "both", "neither"] = "neither"
 
 
-# `least`: three times what the clips of tests/benchmarks/bench_drift.py show between re-encodings and passes.
+# `least`: about twice what the clips of tests/benchmarks/drift_false_alarms.py show between encodings, crops and hours.
 SCALES: Mapping[str, Scale] = MappingProxyType({
     "brightness": Scale(15.0, harm="both"),
     "contrast": Scale(0.16, 2.0, harm="low"),

@@ -22,7 +22,7 @@ class DriftSettings:
         sensitivity: 2 raises at half the change, 0.5 at twice the change.
         thresholds: by statistic, a factor on its threshold: `{sharpness: 2}` needs twice the change.
         ignore: causes that are never raised.
-        pictures: events carry a small picture of then and now; false keeps every pixel here.
+        pictures: events carry a small picture of then and now; false keeps pictures out of them.
         reference: bundle whose training data is compared with; by default that of the camera's detector.
         state: folder in which a live camera's normal survives a restart; by default one of the user's own.
     """

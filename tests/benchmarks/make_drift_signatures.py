@@ -1,6 +1,6 @@
 """Make `engine/drift/signatures.py`: how each cause shows in the scores, measured on real clips.
 
-    python -m tests.benchmarks.make_drift_signatures CLIP... --cache DIR [--strengths 0.3,0.5,0.7] [--write]
+    python -m tests.benchmarks.make_drift_signatures CLIP... --conditions every --strengths 0.3,0.5 [--write]
 
 A signature is the mean direction of the marks that a condition leaves, over clips and strengths. Prints, too, how often
 the nearest signature is right on a clip that it was not made from.

@@ -664,6 +664,16 @@ def test_a_camera_that_is_outside_of_all_that_was_trained_is_raised_though_it_ne
     assert end.lasted_s == pytest.approx(HOUR_S, abs=2 * SOON_S)
 
 
+def test_a_cause_is_open_once_when_what_was_never_trained_gets_worse() -> None:
+    training = TrainingNormal.of(build(("gate", "yard")), "elsewhere")
+    units = {name: 2 * OUTSIDE_FACTOR * value for name, value in units_of("color_cast").items()}
+    monitor, camera = CameraMonitor(DriftSettings(), training), PaintedCamera()
+    assert said(watch(monitor, camera.film(20 * MINUTE_S, units))) == [raised("color_cast")]
+    worse = watch(monitor, camera.film(SOON_S, {name: 2 * value for name, value in units.items()}))
+    assert said(worse) == [cleared("color_cast"), raised("color_cast")]
+    assert [verdict.part.against for verdict in worse] == ["training", "normal"]
+
+
 def test_a_camera_within_what_was_trained_is_not_raised() -> None:
     training = TrainingNormal.of(build(("gate", "yard"), brightness=8), "elsewhere")
     monitor, camera = CameraMonitor(DriftSettings(), training), PaintedCamera()
