@@ -100,7 +100,7 @@ def test_verdicts_reach_the_events_of_their_camera(tmp_path: Path) -> None:
     assert not watched.state.in_use, "the monitor has ended with the run"
 
 
-def test_a_killed_monitor_comes_back_with_what_it_knew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_killed_monitor_comes_back_with_what_it_knew(tmp_path: Path) -> None:
     watched = Watched(tmp_path, "a")
     with watched.live as live:
         watched.until_settled("a")
@@ -108,10 +108,10 @@ def test_a_killed_monitor_comes_back_with_what_it_knew(tmp_path: Path, caplog: p
         live.until(lambda: bool(watched.drift("a")))
         before = monitor_pid()
         os.kill(before, signal.SIGKILL)
-        live.until(lambda: "the drift monitor: its process died" in caplog.text)
+        # Between two calls nobody notices; what follows must hold all the same.
+        live.until(lambda: monitor_pid() != before)
         seen = watched.state.read_status()["a"]["written_unix_s"]
         live.until(lambda: watched.state.read_status()["a"]["written_unix_s"] > seen)
-        assert monitor_pid() != before
         assert watched.states() == {"a": "drift"}, "it knows what it has raised"
         watched.switch.unlink()
         live.until(lambda: len(watched.drift("a")) == 2)
