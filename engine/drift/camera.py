@@ -460,9 +460,9 @@ class CameraMonitor:
     ) -> DriftVerdict:  # fmt: skip
         against: Literal["normal", "training"] = "normal" if len(self.normal) > self._seeded else "training"
         moved = None
-        if found.cause == "moved" and change is not None and change.shift_unit is not None and self.last is not None:
-            width, height = self.last.size_wh
-            moved = (round(change.shift_unit[0] * width, 1), round(change.shift_unit[1] * height, 1))
+        if found.cause == "moved" and change is not None and change.shift is not None and self.last is not None:
+            width = self.last.size_wh[0]
+            moved = (round(change.shift[0] * width, 1), round(change.shift[1] * width, 1))
         return self._say(0, self._picture, found.cause, against, scores, now, samples, profile.median, moved)
 
     def _say(

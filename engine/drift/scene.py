@@ -42,14 +42,14 @@ class SceneChange:
     """How a scene differs from what it was.
 
     Attributes:
-        shift_unit: (dx, dy) of the scene, as shares of the picture's width and height; None where no shift explains it.
+        shift: (dx, dy) of the scene, both as shares of the picture's width; None where no shift explains it.
         covered: share of the textured cells whose detail is gone, with nothing else in its place.
         elsewhere: share of the textured cells that show something else.
         dirty: share of the quiet cells that are tinted, darker or brighter, while the scene is still to be seen.
         detail: change of ln(detail) of the middle cell.
     """
 
-    shift_unit: tuple[float, float] | None
+    shift: tuple[float, float] | None
     covered: float
     elsewhere: float
     dirty: float
@@ -57,15 +57,15 @@ class SceneChange:
 
     @property
     def shift_of_width(self) -> float:
-        """Length of the shift as a share of the width, where the picture is 16:9."""
-        return 0.0 if self.shift_unit is None else float(np.hypot(self.shift_unit[0], self.shift_unit[1] * 9 / 16))
+        """Length of the shift as a share of the width."""
+        return 0.0 if self.shift is None else float(np.hypot(*self.shift))
 
 
 class _Shift(NamedTuple):
-    """How far a scene has moved, (dx, dy): in whole pixels of the thumbnail, and as shares of its width and height."""
+    """How far a scene has moved, (dx, dy): in whole pixels of the thumbnail, and finer as shares of its width."""
 
     pixels: tuple[int, int]
-    unit: tuple[float, float]
+    of_width: tuple[float, float]
 
 
 class Scene:
@@ -84,11 +84,6 @@ class Scene:
         # Exposure moves all cells alike.
         apart -= np.median(apart, axis=(1, 2), keepdims=True)
         self.level_spread: Plane = apart.std(axis=0)
-
-    @classmethod
-    def of_picture(cls, picture: Pixels) -> Scene:
-        """Make a scene of which only the picture is known."""
-        return cls([picture])
 
     @cached_property
     def gradients(self) -> tuple[Plane, Plane]:
@@ -122,8 +117,8 @@ class Scene:
         tint &= np.where(textured, seen > _SEEN, detail_now < 4 * _TEXTURE)
         quiet = spread < _QUIET
         dirty = float((tint & quiet).sum() / max(1, quiet.sum()))
-        unit = None if shift is None else shift.unit
-        return SceneChange(unit, covered, elsewhere, dirty, float(np.median(loss[textured])))
+        of_width = None if shift is None else shift.of_width
+        return SceneChange(of_width, covered, elsewhere, dirty, float(np.median(loss[textured])))
 
     def _shift_to(self, now: Scene) -> _Shift | None:
         """Find the shift of the whole scene by phase correlation of gradients (Foroosh et al., IEEE TIP 2002)."""
@@ -142,7 +137,7 @@ class Scene:
             return None
         dx_fine = dx + _peak(surface[y, [(x - 1) % width, x, (x + 1) % width]])
         dy_fine = dy + _peak(surface[[(y - 1) % height, y, (y + 1) % height], x])
-        return _Shift((dx, dy), (dx_fine / width, dy_fine / height))
+        return _Shift((dx, dy), (dx_fine / width, dy_fine / width))
 
     def _correlation(self, now: Scene, dx: int, dy: int) -> float:
         here, there = _overlap(self.picture.shape, dx, dy)

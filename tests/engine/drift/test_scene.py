@@ -44,33 +44,35 @@ def test_the_same_view_has_not_changed(seed: int) -> None:
 @pytest.mark.parametrize("size_wh", [(160, 90), (90, 160), (160, 120), (120, 80), (160, 67)])
 @pytest.mark.parametrize("at", [(5.0, 0.0), (-7.0, 2.0), (0.0, -4.0), (3.4, 1.7), (-20.5, 9.25)])
 def test_a_shift_is_found_within_half_a_pixel(size_wh: tuple[int, int], at: tuple[float, float]) -> None:
-    found = change(paint(3, size_wh), paint(3, size_wh, at)).shift_unit
+    found = change(paint(3, size_wh), paint(3, size_wh, at)).shift
     assert found is not None
     # What the camera turns to the right moves to the left.
-    assert (found[0] * size_wh[0], found[1] * size_wh[1]) == pytest.approx((-at[0], -at[1]), abs=0.5)
+    assert (found[0] * size_wh[0], found[1] * size_wh[0]) == pytest.approx((-at[0], -at[1]), abs=0.5)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-25, 25), st.floats(-12, 12))
 def test_any_shift_of_some_pixels_is_found(dx: float, dy: float) -> None:
-    found = change(paint(1), paint(1, at=(dx, dy))).shift_unit
+    found = change(paint(1), paint(1, at=(dx, dy))).shift
     if abs(dx) < 1 and abs(dy) < 1:
         return
     assert found is not None
-    assert (found[0] * WIDTH, found[1] * HEIGHT) == pytest.approx((-dx, -dy), abs=0.5)
+    assert (found[0] * WIDTH, found[1] * WIDTH) == pytest.approx((-dx, -dy), abs=0.5)
 
 
-def test_a_shift_is_measured_in_widths_of_the_picture() -> None:
-    found = change(paint(3), paint(3, at=(8.0, 0.0)))
+@pytest.mark.parametrize("size_wh", [(160, 90), (160, 120)])
+@pytest.mark.parametrize("at", [(8.0, 0.0), (0.0, 8.0)])
+def test_a_shift_is_measured_in_widths_of_the_picture(size_wh: tuple[int, int], at: tuple[float, float]) -> None:
+    found = change(paint(3, size_wh), paint(3, size_wh, at))
     assert found.shift_of_width == pytest.approx(8 / WIDTH, abs=0.5 / WIDTH)
     assert found.shift_of_width > 2 * LEAST_MOVED
 
 
 def test_a_shift_is_found_in_other_light() -> None:
     darker = (paint(2, at=(6.0, 3.0)) * 0.5 + 10).astype(np.uint8)
-    found = change(paint(2), darker).shift_unit
+    found = change(paint(2), darker).shift
     assert found is not None
-    assert (found[0] * WIDTH, found[1] * HEIGHT) == pytest.approx((-6, -3), abs=0.5)
+    assert (found[0] * WIDTH, found[1] * WIDTH) == pytest.approx((-6, -3), abs=0.5)
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(0.6, 0), (0.8, 30), (1.0, 25), (1.15, -10)])
@@ -81,7 +83,7 @@ def test_light_alone_neither_moves_covers_nor_soils(gain: float, offset: float) 
 
 def test_another_view_is_elsewhere() -> None:
     found = change(paint(0), paint(1))
-    assert found.shift_unit is None
+    assert found.shift is None
     assert found.elsewhere > LEAST_ELSEWHERE
 
 
@@ -92,7 +94,7 @@ def test_a_part_that_is_covered_is_counted(share: float) -> None:
     found = change(paint(0), now)
     assert found.covered == pytest.approx(share, abs=0.15)
     assert found.covered > LEAST_COVERED
-    assert found.shift_unit is None
+    assert found.shift is None
 
 
 def test_a_shift_by_less_than_a_pixel_is_no_dirt() -> None:
@@ -142,7 +144,7 @@ def test_a_constant_picture_compares_with_itself_and_with_a_street(level: int) -
     blank = np.full((HEIGHT, WIDTH), level, np.uint8)
     assert Scene([blank]).change_to(Scene([blank])) == SceneChange(None, 0.0, 0.0, 0.0, 0.0)
     assert change(paint(0), blank).covered > 2 * LEAST_COVERED
-    assert change(blank, paint(0)).shift_unit is None
+    assert change(blank, paint(0)).shift is None
 
 
 @pytest.mark.parametrize("shape", [(CELL, CELL), (CELL, 160), (160, CELL), (7, 9)])
@@ -153,5 +155,5 @@ def test_a_picture_of_one_cell_is_enough(shape: tuple[int, int]) -> None:
 
 
 def test_a_scene_of_one_picture_is_that_picture() -> None:
-    assert np.array_equal(Scene.of_picture(paint(0)).picture, paint(0))
-    assert_unchanged(Scene.of_picture(paint(0)).change_to(scene(paint(0))))
+    assert np.array_equal(Scene([paint(0)]).picture, paint(0))
+    assert_unchanged(Scene([paint(0)]).change_to(scene(paint(0))))
