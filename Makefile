@@ -63,9 +63,13 @@ clean:
 
 # TrackEval asks for the desktop build of OpenCV, which overwrites the headless one: it comes without its wishes.
 # PyTorch first and alone: beside the others pip may settle for another build of it.
-.venv/test: .venv/pip pyproject.toml constraints.txt
+# PyCUDA has no wheels: it is compiled, which takes a core or two for a minute, while pip downloads the others.
+.venv/test: .venv/pip pyproject.toml constraints.txt tests/cuda_driver/build_pycuda.sh
 	@echo "installing into .venv (about three minutes) ..."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[testbed,reference,evaluate,training,drift,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps '$(TRACKEVAL)'
+	tests/cuda_driver/build_pycuda.sh $(BIN)/python .venv/pycuda & pycuda=$$!; set -e; \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch; \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[testbed,reference,evaluate,training,drift,tensorrt-rtx,openvino,dev]'; \
+	$(BIN)/python -m pip install --quiet --no-deps '$(TRACKEVAL)'; \
+	wait $$pycuda
+	test ! -d .venv/pycuda || $(BIN)/python -m pip install --quiet .venv/pycuda/*.whl
 	@touch $@

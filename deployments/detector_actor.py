@@ -9,22 +9,23 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import queue
 import socket
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import ray
 
 from deployments.cluster import get
 from deployments.shipment import Shipment
-from engine.errors import OperatorError, VedetteError
-from engine.lane import Request, copy_step
+from engine.batcher import Batcher, open_copies
+from engine.errors import DeviceLost, OperatorError, VedetteError
+from engine.lane import Request, open_shared
 from engine.operator import BatchOperator
 from engine.packet import Packet
 from engine.picture import Picture
@@ -39,9 +40,6 @@ CALL_WAIT_S = 0.002
 NUM_CALLS = 4
 # A detector that has not answered by then is asked once more; after that the frame goes on without it.
 ANSWER_S = 10.0
-# On a GPU a batch costs little more than one picture; on a core a batch only makes the first wait for the last.
-GPU_BATCH = 8
-
 WARN_EVERY_S = 10.0
 
 Done = Callable[[Packet | None], None]
@@ -89,35 +87,27 @@ def merge(packet: Packet, answer: dict[str, Any]) -> Packet:
     return packet.emit(*fields.pop("events")).replace(**fields)
 
 
-@dataclass
-class _Job:
-    packet: Packet
-    answer: Future[Answer]
-
-
 class _DetectorActor:
     """Runs one shared segment for many camera hosts. Batches form by themselves while the operator is busy.
 
     Args:
         shipment: holds the segment.
-        num_threads: copies of the operator, one a thread.
-        max_batch: packets given to the operator at once.
+        num_threads: copies of an operator that runs on the cores, one a thread.
+        exit: ends the process when its GPU is lost; Ray starts another one.
     """
 
-    def __init__(self, shipment: Shipment, num_threads: int, max_batch: int) -> None:
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._max_batch = max_batch
+    def __init__(self, shipment: Shipment, num_threads: int, exit: Callable[[int], Any] = os._exit) -> None:
         self._error: VedetteError | None = None
+        self._exit = exit
         # Ray repeats the constructor when it restarts an actor, and nothing else: so all is opened here.
         try:
             segment: Segment = shipment.unpack()
-            for number in range(num_threads):
-                step = copy_step(segment.steps[0])
-                step.operator.open()
-                operator = batch_operator(Segment("shared", (step,), ""))
-                threading.Thread(target=self._run, args=(operator,), name=f"detect-{number}", daemon=True).start()
+            copies = open_copies(lambda: open_shared(segment), num_threads)
         except VedetteError as error:
             self._error = error
+            return
+        self._operator = copies[0]
+        self._batcher = Batcher(copies, self._lost)
 
     def where(self) -> tuple[int, str]:
         """Give process id and node."""
@@ -136,36 +126,20 @@ class _DetectorActor:
     def infer(self, packets: list[Packet]) -> list[Answer]:
         """Give an answer for each packet: the fields written, or a text that says why there are none."""
         self.ready()
-        jobs = [_Job(packet, Future()) for packet in packets]
-        for job in jobs:
-            self._jobs.put(job)
-        return [job.answer.result() for job in jobs]
+        replies: list[Future[Packet | Exception]] = []
+        for packet in packets:
+            reply: Future[Packet | Exception] = Future()
+            replies.append(reply)
+            self._batcher.put(packet, reply.set_result)
+        return [self._pack(reply.result()) for reply in replies]
 
-    def _run(self, operator: BatchOperator) -> None:
-        while True:
-            jobs = [self._jobs.get()]
-            while len(jobs) < self._max_batch and not self._jobs.empty():
-                try:
-                    jobs.append(self._jobs.get_nowait())
-                except queue.Empty:
-                    break
-            self._answer(operator, jobs)
+    def _pack(self, reply: Packet | Exception) -> Answer:
+        return f"{type(reply).__name__}: {reply}" if isinstance(reply, Exception) else extract(reply, self._operator)
 
-    def _answer(self, operator: BatchOperator, jobs: list[_Job]) -> None:
-        try:
-            replies = operator.process_batch([job.packet for job in jobs])
-            answers: Sequence[Answer] = [extract(reply, operator) for reply in replies]
-            if len(answers) != len(jobs):
-                raise OperatorError(f"process_batch gave {len(answers)} packets for {len(jobs)}")
-        except Exception as error:
-            if len(jobs) > 1:
-                # One packet must not spoil the others.
-                for job in jobs:
-                    self._answer(operator, [job])
-                return
-            answers = [f"{type(error).__name__}: {error}"]
-        for job, answer in zip(jobs, answers, strict=True):
-            job.answer.set_result(answer)
+    def _lost(self, error: DeviceLost) -> None:
+        # Nothing in this process can use the GPU again. The hosts ask once more, and find the next process.
+        print(f"vedette: {error}; the detector starts again", file=sys.stderr, flush=True)
+        self._exit(1)
 
 
 # Ray's types do not know concurrency groups.

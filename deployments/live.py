@@ -12,7 +12,7 @@ import ray
 
 from deployments.camera_actor import CameraActor
 from deployments.cluster import Limits, actor_options, get, num_cores, num_free_gpus, num_nodes, wanted_resources
-from deployments.detector_actor import GPU_BATCH, DetectorActor
+from deployments.detector_actor import DetectorActor
 from deployments.drift_actor import DriftSpec, start_drift
 from deployments.groups import Group, divide
 from deployments.remote_drift import log_lines
@@ -107,12 +107,16 @@ class LiveRun:
         return wanted_resources(gpus_of(only(self._plan, group.cameras), with_actors=False))
 
     def _start_detectors(self) -> None:
-        """Make the actors of shared segments that ask for it: one a free GPU, or one a node where none is needed."""
+        """Make the actors of shared segments that ask for it: one a node, or as many of each as all free GPUs hold."""
         segments = {key: s for key, s in self._plan.shared.items() if s.place == "actor"}
-        for key, segment in segments.items():
-            num_gpus = batch_operator(segment).num_gpus
-            copies = num_free_gpus() if num_gpus else num_nodes()
-            self._detectors[key] = [self._make_detector(segment, num_gpus) for _ in range(max(1, copies))]
+        wanted_gpus = {key: batch_operator(segment).num_gpus for key, segment in segments.items()}
+        on_gpus = max(1, int(num_free_gpus() / sum(wanted_gpus.values()))) if any(wanted_gpus.values()) else 0
+        copies = {key: on_gpus if num_gpus else num_nodes() for key, num_gpus in wanted_gpus.items()}
+        # In turns, so that detectors which share a GPU come to lie together on each.
+        for number in range(max(copies.values(), default=0)):
+            for key, segment in segments.items():
+                if number < copies[key]:
+                    self._detectors.setdefault(key, []).append(self._make_detector(segment, wanted_gpus[key]))
         for key, actors in self._detectors.items():
             name = f"detector '{segments[key].steps[0].name}'"
             wanted = wanted_resources(batch_operator(segments[key]).num_gpus)
@@ -121,10 +125,8 @@ class LiveRun:
                 get(actor.ready.remote(), self._limits.open_s, f"{name}: opening its model")
 
     def _make_detector(self, segment: Segment, num_gpus: float) -> Any:
-        # A GPU takes batches, a core takes one picture at a time on each of its threads.
-        threads = 1 if num_gpus else max(1, self._cores // num_nodes())
         options = actor_options(wanted_resources(num_gpus))
-        return DetectorActor.options(**options).remote(Shipment.of(segment), threads, GPU_BATCH if num_gpus else 1)
+        return DetectorActor.options(**options).remote(Shipment.of(segment), max(1, self._cores // num_nodes()))
 
     def _kill_detectors(self) -> None:
         for actor in (actor for actors in self._detectors.values() for actor in actors):

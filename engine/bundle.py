@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from engine.errors import BundleError
-from engine.heads import FAMILIES
+from engine.file_entry import FileEntry, sha256_of
+from engine.heads import ALL_FAMILIES, Classifier
+from engine.heads.classifier import Scores
 from engine.input_spec import InputSpec
 from engine.load import did_you_mean
+from engine.trt_engine import TrtEngine
 
 if TYPE_CHECKING:
     from engine.card import Card
@@ -32,32 +35,7 @@ _REMEDIES = {
 }
 
 
-class FileEntry(BaseModel):
-    """A file of a bundle.
-
-    Attributes:
-        path: relative to the bundle's folder.
-        sha256: of its bytes, in hexadecimal.
-        size: in bytes.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    size: Annotated[int, Field(ge=0)]
-
-    @field_validator("path")
-    @classmethod
-    def _stays_inside(cls, path: str) -> str:
-        if not path or Path(path).is_absolute() or ".." in Path(path).parts:
-            raise ValueError(f"must be a path inside the bundle, got '{path}'")
-        return path
-
-    @classmethod
-    def of(cls, file: Path, name: str | None = None) -> FileEntry:
-        """Describe a file as it is now."""
-        return cls(path=name or file.name, sha256=sha256_of(file), size=file.stat().st_size)
+_REBUILD = "build it again with `vedette engine build BUNDLE`"
 
 
 class Manifest(BaseModel):
@@ -65,10 +43,12 @@ class Manifest(BaseModel):
 
     Attributes:
         name: for people, and the `model` header of events.
-        family: how raw outputs become boxes; a key of `engine.heads.FAMILIES`.
+        family: how raw outputs become boxes or classes; a key of `engine.heads.ALL_FAMILIES`.
         labels: class names in the order of the model's classes.
         input: how a picture becomes the model's input.
+        scores: what a classifier gives; None for detectors.
         files: by role; `onnx` is the model itself. See `ABOUT` for those that say more about it.
+        engines: TensorRT engines built of the model, in the order they were added.
         source: where the weights come from.
         licence: of the weights.
     """
@@ -80,20 +60,32 @@ class Manifest(BaseModel):
     family: str
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     input: InputSpec
+    scores: Annotated[Scores | None, Field(validate_default=True)] = None
     files: dict[str, FileEntry]
+    engines: tuple[TrtEngine, ...] = ()
     source: str = ""
     licence: str = ""
 
     @field_validator("family")
     @classmethod
     def _known_family(cls, family: str) -> str:
-        if family not in FAMILIES:
-            raise ValueError(f"unknown family '{family}'{did_you_mean(family, FAMILIES)}")
+        if family not in ALL_FAMILIES:
+            raise ValueError(f"unknown family '{family}'{did_you_mean(family, ALL_FAMILIES)}")
         return family
+
+    @field_validator("scores")
+    @classmethod
+    def _of_classifiers(cls, scores: Scores | None, info: ValidationInfo) -> Scores | None:
+        family = info.data.get("family")
+        if family is not None and (family == Classifier.family) != (scores is not None):
+            raise ValueError(f"a classifier's says logits or probabilities, others have none; the family is '{family}'")
+        return scores
 
     def to_json(self) -> str:
         """Write it as the file's text."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        # Most bundles have no engines and are no classifiers, and need not say so.
+        without = {key for key in ("engines", "scores") if not getattr(self, key)}
+        return json.dumps(self.model_dump(mode="json", exclude=without), indent=2, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
@@ -140,10 +132,36 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Short hash of everything that decides what the model sees and says."""
-        text = self.manifest.model_dump_json(
-            exclude={"name": True, "source": True, "licence": True, "files": set(ABOUT)}
-        )
+        # Where there is nothing to say about scores, the digest is that of the time before there were any.
+        without = {"name": True, "source": True, "licence": True, "engines": True, "scores": not self.manifest.scores}
+        text = self.manifest.model_dump_json(exclude={**without, "files": set(ABOUT)})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def check_detector(self) -> None:
+        """Refuse a classifier where boxes are wanted.
+
+        Raises:
+            BundleError: says what it is for.
+        """
+        if self.manifest.family == Classifier.family:
+            raise BundleError(
+                f"{self._place}: a classifier finds no boxes; use it in a `classify` step, behind a detector"
+            )
+
+    def check_classifier(self) -> None:
+        """Refuse a detector where objects are to be classified.
+
+        Raises:
+            BundleError: says what it is.
+        """
+        family = self.manifest.family
+        if family != Classifier.family:
+            raise BundleError(f"{self._place}: a detector (family '{family}') classifies no crops; use it in `detect`")
+
+    @property
+    def _place(self) -> Path:
+        """What was given as the model: the folder, or the bare file."""
+        return self.root if (self.root / MANIFEST).is_file() else self.file("onnx")
 
     def file(self, role: str) -> Path:
         """Give the path of a file by its role.
@@ -202,24 +220,23 @@ class Bundle:
         """Compare files with the manifest.
 
         Args:
-            roles: which; None is all.
+            roles: which; None is all, those of TensorRT engines too.
 
         Raises:
             BundleError: one is missing or has other bytes.
         """
         for role, entry in self.manifest.files.items():
-            if roles is not None and role not in roles:
-                continue
-            path = self.root / entry.path
-            remedy = _REMEDIES.get(role, "import the model again")
-            if not path.is_file():
-                raise BundleError(f"{path}: the bundle's '{role}' file is missing; {remedy}")
-            found = sha256_of(path)
-            if found != entry.sha256:
-                raise BundleError(
-                    f"{path}: damaged or replaced: SHA-256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…; "
-                    f"{remedy}, or restore the file"
-                )
+            if roles is None or role in roles:
+                self._check_file(entry, f"'{role}' file", _REMEDIES.get(role, "import the model again"))
+        for engine in self.manifest.engines if roles is None else ():
+            for entry in engine.files:
+                self._check_file(entry, "TensorRT engine's file", _REBUILD)
+
+    def _check_file(self, entry: FileEntry, what: str, remedy: str) -> None:
+        path = self.root / entry.path
+        if not path.is_file():
+            raise BundleError(f"{path}: the bundle's {what} is missing; {remedy}")
+        _check_hash(path, sha256_of(path), entry, remedy)
 
     def write(self, folder: Path, force: bool = False) -> Bundle:
         """Copy the bundle into a folder of its own: it appears complete or not at all.
@@ -229,8 +246,7 @@ class Bundle:
         """
         if folder.exists() and not _may_replace(folder, self.manifest, force):
             raise BundleError(f"{folder}: there is something else already; choose another --out, or --force")
-        files = {entry.path: self.root / entry.path for entry in self.manifest.files.values()}
-        return _put(folder, self.manifest, files)
+        return _put(folder, self.manifest, {entry.path: self.root / entry.path for entry in _entries(self.manifest)})
 
     def check_has_folder(self, role: str) -> None:
         """Refuse a bare ONNX file, which has no place for a file of this role.
@@ -257,11 +273,49 @@ class Bundle:
         self.check_has_folder(", ".join(files))
         entries = {role: FileEntry.of(path, ABOUT[role]) for role, path in files.items()}
         manifest = self.manifest.model_copy(update={"files": {**self.manifest.files, **entries}})
+        return self._rewrite(manifest, {entries[role].path: path for role, path in files.items()})
+
+    def add_engine(self, engine: TrtEngine, files: Mapping[str, Path]) -> Bundle:
+        """Put a TensorRT engine into the bundle's own folder, in place of one of the same name.
+
+        Args:
+            engine: what the manifest will say.
+            files: where its files lie now, by their path in the bundle.
+
+        Raises:
+            BundleError: this is a bare model and no bundle.
+        """
+        self.check_has_folder("engine")
+        others = tuple(other for other in self.manifest.engines if other.file.path != engine.file.path)
+        return self._rewrite(self.manifest.model_copy(update={"engines": (*others, engine)}), files)
+
+    def remove_engines(self, paths: Collection[str]) -> Bundle:
+        """Take TensorRT engines, by the path of their file, out of the bundle's own folder."""
+        kept = tuple(engine for engine in self.manifest.engines if engine.file.path not in paths)
+        return self._rewrite(self.manifest.model_copy(update={"engines": kept}), {})
+
+    def read_engine(self, engine: TrtEngine) -> bytes:
+        """Read a TensorRT engine. It is executable: what is returned are the very bytes that were verified.
+
+        Raises:
+            BundleError: missing, or with other bytes than the manifest says.
+        """
+        path = self.root / engine.file.path
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path}: the TensorRT engine cannot be read: {error.strerror}; {_REBUILD}") from None
+        _check_hash(path, hashlib.sha256(data).hexdigest(), engine.file, _REBUILD)
+        return data
+
+    def _rewrite(self, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
+        """Write the bundle's own folder anew, with other or more files."""
+        before, after = ({entry.path for entry in _entries(m)} for m in (self.manifest, manifest))
         # Whatever else lies in the folder, such as a README, stays there.
         kept = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
-        for role in files.keys() & self.manifest.files.keys():
-            kept.pop(self.manifest.files[role].path, None)
-        return _put(self.root, manifest, {**kept, **{entries[role].path: path for role, path in files.items()}})
+        for path in before - after:
+            kept.pop(path, None)
+        return _put(self.root, manifest, {**kept, **files})
 
 
 def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, Path], force: bool = False) -> Bundle:
@@ -301,10 +355,28 @@ def _put(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> Bundle:
             shutil.copyfile(path, fresh / name)
         (fresh / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         Bundle(fresh, manifest).check_files()
+        old = Path(temporary) / "old"
         if place.exists():
-            place.rename(Path(temporary) / "old")
-        fresh.rename(place)
+            place.rename(old)
+        try:
+            fresh.rename(place)
+        except OSError:
+            if old.exists():
+                old.rename(place)
+            raise
     return Bundle(folder, manifest)
+
+
+def _entries(manifest: Manifest) -> list[FileEntry]:
+    return [*manifest.files.values(), *(entry for engine in manifest.engines for entry in engine.files)]
+
+
+def _check_hash(path: Path, found: str, entry: FileEntry, remedy: str) -> None:
+    if found != entry.sha256:
+        raise BundleError(
+            f"{path}: damaged or replaced: SHA-256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…; "
+            f"{remedy}, or restore the file"
+        )
 
 
 def _may_replace(folder: Path, manifest: Manifest, force: bool) -> bool:
@@ -360,11 +432,5 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _owner(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel]:
     """Find the model that a key was written into."""
-    parts: dict[str, type[BaseModel]] = {"input": InputSpec, "files": FileEntry}
+    parts: dict[str, type[BaseModel]] = {"input": InputSpec, "files": FileEntry, "engines": TrtEngine}
     return parts.get(str(location[0]), model) if len(location) > 1 else model
-
-
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -44,6 +44,18 @@ def make_app() -> typer.Typer:
     return app
 
 
+def group(app: typer.Typer, name: str, help: str = "") -> typer.Typer:
+    """Give a group of commands that several rooms fill; the first one who asks makes it, and says what it is for."""
+    for found in app.registered_groups:
+        if found.name == name and found.typer_instance is not None:
+            return found.typer_instance
+    made = typer.Typer(help=help, no_args_is_help=True)
+    # Typer makes a single command the whole group unless there is a callback.
+    made.callback()(lambda: None)
+    app.add_typer(made, name=name)
+    return made
+
+
 def _options(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Say more about what happens."),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks of internal errors."),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.boxes import iou_matrix
 
 T = TypeVar("T")
 
@@ -66,6 +69,37 @@ class Detections:
         confidence = np.ones(count) if other.confidence is None else other.confidence
         class_id = np.zeros(count) if other.class_id is None else other.class_id
         return cls(xyxy, np.asarray(confidence, np.float32), np.asarray(class_id, np.int64), labels)
+
+
+def add_detections(first: Detections, more: Detections, iou: float) -> Detections:
+    """Put what two detectors saw in one frame into one table; classes are told apart by name.
+
+    Args:
+        first: stays as it is.
+        more: what it adds. A class that `first` has too is the same class, and a box of it that overlaps one of
+            `first` by more than `iou` is the same object.
+        iou: see `more`.
+
+    Returns:
+        The boxes of `first`, then those of `more`, with the labels of both.
+    """
+    labels, ids = _merged_labels(first.labels, more.labels)
+    class_id = ids[more.class_id]
+    same = (iou_matrix(first.xyxy, more.xyxy) > iou) & (first.class_id[:, None] == class_id)
+    fresh = ~same.any(axis=0)
+    return type(first)(
+        xyxy=np.concatenate([first.xyxy, more.xyxy[fresh]]),
+        confidence=np.concatenate([first.confidence, more.confidence[fresh]]),
+        class_id=np.concatenate([first.class_id, class_id[fresh]]),
+        labels=labels,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _merged_labels(first: tuple[str, ...], more: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Give the labels of both, each once, and where each of `more` stands among them."""
+    labels = tuple(dict.fromkeys(first + more))
+    return labels, np.array([labels.index(label) for label in more], np.int64)
 
 
 def label_of(labels: tuple[str, ...], class_id: int) -> str:

@@ -7,6 +7,9 @@
     ├── SourceError             a file or a camera cannot be used             exit 3
     │   └── SourceUnavailable   it may be there later: live sources retry     exit 3
     ├── BundleError             a model cannot be used                        exit 3
+    │   ├── BackendUnavailable  not by this backend on this machine           exit 3
+    │   └── DeviceMemoryError   its device has too little memory              exit 3
+    ├── DeviceLost              a GPU is gone; only a new process gets it     exit 3
     ├── SinkError               events cannot be delivered                    exit 3
     ├── ClusterError            the Ray cluster cannot do what was asked      exit 3
     └── OperatorError           an operator broke its contract                exit 70
@@ -80,6 +83,20 @@ class SourceUnavailable(SourceError):
 
 class BundleError(VedetteError):
     """A model file or bundle is missing, damaged, or not what it says it is."""
+
+    exit_code = 3
+
+
+class BackendUnavailable(BundleError):
+    """A backend cannot run a model on this machine; another one may."""
+
+
+class DeviceMemoryError(BundleError):
+    """A device has too little memory for a batch; a smaller one may fit."""
+
+
+class DeviceLost(VedetteError):
+    """A GPU has failed or was reset. Its context is useless from then on: only a new process can use it again."""
 
     exit_code = 3
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
+from engine.attribute import Attribute
 from engine.detections import label_of
 from engine.frame import ClockName
 
@@ -38,7 +39,10 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class ObjectPart:
-    """The object that an event is about; boxes are fractions of the source frame, speeds fractions a second."""
+    """The object that an event is about; boxes are fractions of the source frame, speeds fractions a second.
+
+    `attributes` are what classifiers say about it, by the name of their step.
+    """
 
     track_id: int
     class_: Annotated[str, Field(alias="class")]
@@ -46,6 +50,7 @@ class ObjectPart:
     xyxy_unit: tuple[Unit, Unit, Unit, Unit]
     age_s: float
     speed_unit_s: tuple[float, float]
+    attributes: dict[str, Attribute] | None = None
 
     @classmethod
     def of(cls, tracks: Tracks, row: int, size_wh: tuple[int, int], class_id: int | None = None) -> ObjectPart:
@@ -55,14 +60,16 @@ class ObjectPart:
         # track in every frame.
         x1, y1, x2, y2 = tracks.xyxy[row].tolist()
         speed_x, speed_y = tracks.velocity[row].tolist()
+        track_id = int(tracks.track_id[row])
         return cls(
-            track_id=int(tracks.track_id[row]),
+            track_id=track_id,
             class_=label_of(tracks.labels, int(tracks.class_id[row]) if class_id is None else class_id),
             confidence=_unit(tracks.confidence[row].item(), 2),
             xyxy_unit=(_unit(x1 / width), _unit(y1 / height), _unit(x2 / width), _unit(y2 / height)),
             age_s=round(tracks.age_s[row].item(), 2),
             # Adding zero turns -0.0 into 0.0.
             speed_unit_s=(round(speed_x / width, 3) + 0.0, round(speed_y / height, 3) + 0.0),
+            attributes=tracks.attributes.get(track_id),
         )
 
 
@@ -236,6 +243,8 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         named = ((f.name.rstrip("_"), getattr(value, f.name)) for f in fields(value))
         return {name: _plain(item) for name, item in named if item is not None}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

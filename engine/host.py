@@ -15,15 +15,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from engine.batcher import Batcher, open_copies
 from engine.connection import Connection
 from engine.drift.port import DriftPort
-from engine.errors import VedetteError
+from engine.errors import DeviceLost, VedetteError
 from engine.event import Event, format_time
-from engine.lane import CameraLane, Progress, Request, copy_step
+from engine.lane import CameraLane, Progress, Request, open_shared
 from engine.mailbox import Arrival, Control, Item, Mailbox
 from engine.operator import BatchOperator, Source
 from engine.packet import Packet
-from engine.plan import ExecutionPlan, LanePlan, Segment, batch_operator
+from engine.plan import ExecutionPlan, LanePlan, Segment
 from engine.site import Camera
 from engine.summary import CameraSummary
 from engine.taps import Taps
@@ -50,6 +51,35 @@ class RemoteSegment(Protocol):
 
     def close(self) -> None:
         """Stop."""
+
+
+class _Batched:
+    """A shared segment with a device of its own in this process; see RemoteSegment. One retry, then no answer."""
+
+    def __init__(self, batcher: Batcher, warn: Callable[[str], None]) -> None:
+        self._batcher = batcher
+        self._warn = warn
+
+    def submit(self, request: Request, done: Callable[[Packet | None], None], attempt: int = 1) -> None:
+        """See RemoteSegment."""
+
+        def answered(reply: Packet | Exception) -> None:
+            if isinstance(reply, Packet):
+                done(reply)
+                return
+            frame = request.packet.frame
+            self._warn(f"camera '{frame.camera}': a detector failed at frame {frame.index} (attempt {attempt} of 2): "
+                       f"{reply}")  # fmt: skip
+            if attempt == 1:
+                self.submit(request, done, 2)
+            else:
+                done(None)
+
+        self._batcher.put(request.packet, answered)
+
+    def close(self) -> None:
+        """See RemoteSegment."""
+        self._batcher.close()
 
 
 class _Feed:
@@ -179,8 +209,7 @@ class CameraHost:
             for key, segment in self._plan.shared.items():
                 if segment.place == "actor" and self._make_remote is not None:
                     self._remote[key] = self._make_remote(segment)
-            # Each worker has its own copy: a session used by one thread needs no lock.
-            copies = [self._open_shared() for _ in range(self._num_workers)]
+            copies = self._open_shared()
         except VedetteError:
             for lane in opened:
                 lane.close()
@@ -238,14 +267,23 @@ class CameraHost:
             feed.taps.close()
         return stuck + sum(thread.is_alive() for thread in self._threads)
 
-    def _open_shared(self) -> dict[str, BatchOperator]:
-        copies = {}
+    def _open_shared(self) -> list[dict[str, BatchOperator]]:
+        """Open local detectors: one set for each worker, whose thread needs no lock then, or a batcher before a GPU."""
+        copies: list[dict[str, BatchOperator]] = [{} for _ in range(self._num_workers)]
         for key, segment in self._plan.shared.items():
-            if key not in self._remote:
-                step = copy_step(segment.steps[0])
-                step.operator.open()
-                copies[key] = batch_operator(Segment("shared", (step,), ""))
+            if key in self._remote:
+                continue
+            opened = open_copies(lambda s=segment: open_shared(s), self._num_workers)  # type: ignore[misc]
+            if opened[0].batch_size > 1:
+                self._remote[key] = _Batched(Batcher(opened, on_lost=self._lost), self._warn)
+                continue
+            for own, operator in zip(copies, opened, strict=True):
+                own[key] = operator
         return copies
+
+    def _lost(self, error: DeviceLost) -> None:
+        self.fatal = error
+        self._wake_all()
 
     def _wake(self) -> None:
         with self._work:

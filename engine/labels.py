@@ -46,16 +46,21 @@ def read_labels(text: str) -> tuple[str, ...]:
     return names
 
 
+def plain_name(name: str) -> str:
+    """Give a class's name as names are compared: `traffic_light` means `Traffic light`."""
+    return name.replace("_", " ").strip().lower()
+
+
 def class_ids(wanted: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.intp]:
     """Give the indices of classes by name, in the order of `labels`; `traffic_light` means `traffic light`.
 
     Raises:
         ValueError: a class that the model does not know.
     """
-    plain = [label.replace("_", " ").lower() for label in labels]
+    plain = [plain_name(label) for label in labels]
     found = []
     for name in wanted:
-        key = name.replace("_", " ").strip().lower()
+        key = plain_name(name)
         if key not in plain:
             near = difflib.get_close_matches(key, plain, n=3)
             names = [labels[plain.index(word)] for word in near] or [*labels[:6], *(["…"] if len(labels) > 6 else [])]

@@ -17,9 +17,9 @@ from typing import TypeVar
 from engine.errors import OperatorError, VedetteError
 from engine.event import CameraPart, Event
 from engine.frame import Frame
-from engine.operator import FlushReason, Operator
+from engine.operator import BatchOperator, FlushReason, Operator
 from engine.packet import Packet
-from engine.plan import LanePlan, PlannedStep, batch_operator
+from engine.plan import LanePlan, PlannedStep, Segment, batch_operator
 from engine.tracks import Tracks
 
 R = TypeVar("R")
@@ -422,6 +422,17 @@ def copy_step(step: PlannedStep) -> PlannedStep:
     operator = dataclasses.replace(step.operator)  # type: ignore[type-var]
     object.__setattr__(operator, "name", step.name)
     return dataclasses.replace(step, operator=operator)
+
+
+def open_shared(segment: Segment) -> BatchOperator:
+    """Open a copy of a shared segment's operator.
+
+    Raises:
+        VedetteError: it cannot be opened, such as a model that is missing.
+    """
+    operator = batch_operator(Segment("shared", (copy_step(segment.steps[0]),), ""))
+    operator.open()
+    return operator
 
 
 def _with_rule(event: Event, name: str) -> Event:

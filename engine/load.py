@@ -47,7 +47,7 @@ def camel(kind: str) -> str:
 def kinds() -> list[str]:
     """Every kind that ships with Vedette, sorted."""
     room = importlib.import_module(ROOM)
-    return sorted(m.name for m in pkgutil.iter_modules(room.__path__) if m.name != "commands")
+    return sorted(m.name for m in pkgutil.iter_modules(room.__path__) if not m.ispkg)
 
 
 def load_class(kind: str, beside: Path | None = None) -> type:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from engine.frame import SourceFrame
     from engine.packet import Packet
 
+# Of an operator that needs a GPU and does not say how much it takes at once.
+_GPU_BATCH = 8
+
 FlushReason = Literal["camera_gap", "shutdown"]
 
 
@@ -25,9 +28,9 @@ class Operator:
         writes: names of the packet fields that this operator fills.
         tap: it only watches. A runner may run it beside the path and leave packets out, which it counts.
         isolate: it gets a segment of its own.
-        num_gpus: share of a GPU that it needs.
 
     Attributes:
+        num_gpus: share of a GPU that it needs.
         name: the step's name, set before `open()`; the lane writes it as `rule` into the events that it emits.
     """
 
@@ -35,8 +38,19 @@ class Operator:
     writes: ClassVar[Sequence[str]] = ()
     tap: ClassVar[bool] = False
     isolate: ClassVar[bool] = False
-    num_gpus: ClassVar[float] = 0.0
+    num_gpus: float = 0.0
     name = ""
+
+    def classes_given(self) -> Sequence[str] | None:
+        """Give the classes of the objects that a detector finds; None where they are not known before it runs.
+
+        Asked at planning time; may read the model's manifest.
+        """
+        return None
+
+    def classes_wanted(self) -> Sequence[str]:
+        """Give the classes of objects without which there is nothing to do: planning fails where nobody finds them."""
+        return ()
 
     def open(self) -> None:
         """Allocate state. Called once, where the operator will run; `close()` always follows."""
@@ -57,11 +71,21 @@ class BatchOperator(Operator):
     """Packets of many cameras at once, with no state between batches.
 
     What is in a batch never changes a packet's result. Several copies may run side by side, one a thread.
-    Class attributes:
-        place: `local` runs it where the camera's host runs, `actor` in actors of its own; may be a field instead.
+
+    Attributes:
+        place: `local` runs it where the camera's host runs, `actor` in actors of its own.
     """
 
     place: str = "local"
+
+    @property
+    def batch_size(self) -> int:
+        """Packets that are worth giving at once; asked after `open()`, and again, since it may shrink.
+
+        Above 1 the operator has a device of its own: packets of all cameras are gathered for it (see engine.batcher).
+        At 1 every core has a copy.
+        """
+        return _GPU_BATCH if self.num_gpus else 1
 
     def wants(self, packet: Packet) -> bool:
         """Say whether a packet has anything to do here; one that has not passes by, in order. Uses no state."""
@@ -77,7 +101,11 @@ class BatchOperator(Operator):
 
 
 class Composite:
-    """A step that stands for several; its dataclass fields are the YAML schema."""
+    """A step that stands for several; its dataclass fields are the YAML schema.
+
+    Attributes:
+        name: the step's name, set before `expand()`.
+    """
 
     name = ""
 

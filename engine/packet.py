@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.crops import Crops, Recognition
 from engine.detections import Detections
 from engine.event import Event
 from engine.frame import Frame
-from engine.picture import LetterboxGeometry, Pixels
+from engine.picture import Letterbox, LetterboxGeometry, Picture, Pixels
 from engine.tracks import Tracks
 
 
@@ -29,6 +30,29 @@ class ModelInput:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureInput:
+    """A picture that is letterboxed where the model runs, or by whoever asks for its pixels. It does not travel.
+
+    Attributes:
+        picture: as the decoder left it.
+        letterbox: what it is to become.
+    """
+
+    picture: Picture
+    letterbox: Letterbox
+
+    @property
+    def pixels(self) -> Pixels:
+        """As of a ModelInput; made anew each time."""
+        return self.picture.letterbox(self.letterbox)
+
+    @property
+    def geometry(self) -> LetterboxGeometry:
+        """As of a ModelInput."""
+        return self.letterbox.geometry(self.picture.size_wh)
+
+
+@dataclass(frozen=True, slots=True)
 class Packet:
     """One frame and all that has been found out about it.
 
@@ -39,16 +63,20 @@ class Packet:
         tracks: None until a tracker has run.
         flow: float32 (h, w, 2), dx then dy, pixels of the flow picture from the previous frame to this one, None
             where nobody computed it. Scale by frame size over flow size.
+        crops: pictures of objects for a classifier, None where none is due.
+        recognitions: what the classifier says about them, None where it was not asked.
         events: what operators have to say, in order.
         feedback: the tracks after the frame that was admitted a fixed number of frames earlier (see CameraLane);
             None at the start of an epoch.
     """
 
     frame: Frame
-    tensor: ModelInput | None = None
+    tensor: ModelInput | PictureInput | None = None
     detections: Detections | None = None
     tracks: Tracks | None = None
     flow: NDArray[np.float32] | None = None
+    crops: Crops | None = None
+    recognitions: tuple[Recognition, ...] | None = None
     events: tuple[Event, ...] = ()
     feedback: Tracks | None = None
 

@@ -7,6 +7,8 @@ code share. Nothing here knows a decoder: sources hand over plain arrays.
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -165,6 +167,23 @@ class Picture:
         # OpenCV writes the channels where they belong: a third of the cost of splitting and copying.
         cv2.split(inner, targets if spec.color == "bgr" else targets[::-1])
         return out
+
+    def crop(self, xyxy: Sequence[float]) -> Picture:
+        """Give a part as a picture of its own, a view of the planes.
+
+        Args:
+            xyxy: in pixels; made larger by a pixel where chroma planes, which have half the size, demand it, and cut
+                to the picture. At least a pixel of it must lie in the picture.
+        """
+        width, height = self.size_wh
+        step = 2 if self.pixel_format == "yuv420p" else 1
+        left, top = (max(0, math.floor(v / step) * step) for v in xyxy[:2])
+        right, bottom = (
+            min(math.ceil(v / step) * step, side) for v, side in zip(xyxy[2:], (width, height), strict=True)
+        )
+        luma = self.planes[0][top:bottom, left:right]
+        chroma = (plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] for plane in self.planes[1:])
+        return Picture((luma, *chroma), self.pixel_format, self.full_range)
 
     def jpeg(self, length: int, quality: int) -> bytes:
         """Encode the picture as a JPEG whose longer side is `length` pixels at most; quality goes from 1 to 100."""

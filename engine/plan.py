@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal, cast
 
 from engine.drift.settings import DriftSettings
 from engine.errors import GraphError
-from engine.load import load_class
+from engine.labels import plain_name
+from engine.load import did_you_mean, load_class
 from engine.operator import BatchOperator, Operator
 from engine.packet import PACKET_FIELDS
 from engine.pipeline import Pipeline, Step, describe, kind_of
@@ -135,7 +136,10 @@ def _expand(steps: Iterable[Step]) -> list[PlannedStep]:
         if isinstance(step.operator, Operator):
             out.append(PlannedStep(step.name, step.operator, step.where))
             continue
-        for part in step.operator.expand():
+        # Some parts carry the step's name into events. A copy, since a pipeline's own steps never change.
+        composite = replace(step.operator)  # type: ignore[type-var]
+        object.__setattr__(composite, "name", step.name)
+        for part in composite.expand():
             out.append(PlannedStep(f"{step.name}.{kind_of(part)}", part, step.where))
     return out
 
@@ -162,6 +166,7 @@ def _with_samples(steps: list[PlannedStep], drift: DriftSettings) -> list[Planne
 
 def _plan_lane(steps: list[PlannedStep]) -> LanePlan:
     _check_fields(steps)
+    _check_classes(steps)
     segments: list[Segment] = []
     for step in (s for s in steps if not s.operator.tap):
         operator = step.operator
@@ -192,6 +197,31 @@ def _boundary(last: Segment | None, operator: Operator) -> str | None:
     return None
 
 
+def _check_classes(steps: list[PlannedStep]) -> None:
+    """Refuse a step that waits for a class of objects which no detector before it finds."""
+    detectors: list[Operator] = []
+    for step in steps:
+        if "detections" in step.operator.writes:
+            detectors.append(step.operator)
+        wanted = tuple(step.operator.classes_wanted())
+        given = [detector.classes_given() for detector in detectors] if wanted else []
+        if not given or None in given:
+            continue
+        names = dict.fromkeys(name for some in given for name in some or ())
+        for name in wanted:
+            if plain_name(name) not in map(plain_name, names):
+                raise GraphError(
+                    f"{_at(step)}: waits for '{name}', which no detector before it finds{did_you_mean(name, names)}"
+                )
+
+
+_KEPT = {
+    "detections": "give the later `detect` `merge: true`, which adds its boxes; a step of your own must read them",
+    "tracks": "a camera has one tracker; leave one out",
+    "flow": "one flow is enough; leave one out",
+}
+"""Fields that would be lost if a later step replaced them, and what to do."""
+
 _WRITER = {
     "tensor": "a `detect` step",
     "detections": "a detector such as `detect` or `motion_blobs`",
@@ -202,6 +232,7 @@ _WRITER = {
 
 def _check_fields(steps: list[PlannedStep]) -> None:
     there = {"frame", "feedback", "events"}
+    writers: dict[str, PlannedStep] = {}
     for step in steps:
         for name in (*step.operator.reads, *step.operator.writes):
             if name not in PACKET_FIELDS:
@@ -212,6 +243,10 @@ def _check_fields(steps: list[PlannedStep]) -> None:
             if name not in there:
                 hint = _WRITER.get(name, "a step that writes it")
                 raise GraphError(f"{_at(step)}: reads '{name}', which no earlier step writes; put {hint} before it")
+        for name in step.operator.writes:
+            if name in writers and name in _KEPT and name not in step.operator.reads:
+                raise GraphError(f"{_at(step)}: replaces the '{name}' of step '{writers[name].name}'; {_KEPT[name]}")
+            writers[name] = step
         there.update(step.operator.writes)
 
 

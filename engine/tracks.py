@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.attribute import Attribute
 from engine.detections import check_columns, label_of, select_rows
 
 
@@ -25,6 +27,7 @@ class Tracks:
         coasted_s: float32 (N,), seconds since a detection last matched; 0 in a frame where one did.
         velocity: float32 (N, 2), pixels a second of the box centre.
         labels: the model's class names.
+        attributes: by `track_id`, then by the name of the step that found it; tracks without any are absent.
     """
 
     xyxy: NDArray[np.float32]
@@ -36,6 +39,7 @@ class Tracks:
     coasted_s: NDArray[np.float32]
     velocity: NDArray[np.float32]
     labels: tuple[str, ...] = ("object",)
+    attributes: Mapping[int, dict[str, Attribute]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_columns(self)

@@ -207,7 +207,10 @@ def _draw_tracks(canvas: Pixels, tracks: Tracks, scale: float) -> None:
             _draw_box(canvas, _corners(tracks, row), GREY, 1)
             continue
         track_id = int(tracks.track_id[row])
-        text = f"{track_id} {tracks.label(row)} {tracks.confidence[row]:.2f}"
+        attributes = tracks.attributes.get(track_id, {}).values()
+        text = " ".join(
+            [f"{track_id} {tracks.label(row)} {tracks.confidence[row]:.2f}", *(a.label for a in attributes)]
+        )
         thickness = 1 if tracks.coasted_s[row] > 0 else 2
         _draw_box(canvas, _corners(tracks, row), colour_of(track_id), thickness)
         _draw_text(canvas, _corners(tracks, row), text, colour_of(track_id), scale)

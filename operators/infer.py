@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from engine.boxes import batched_nms
 from engine.bundle import Bundle
-from engine.detections import Detections
+from engine.detections import Detections, add_detections
 from engine.errors import ConfigError
 from engine.heads import Candidates, class_columns, make_head
 from engine.heads.head import MAX_CANDIDATES
-from engine.inference import check_backend, make_backend
+from engine.inference import AUTO
 from engine.labels import class_ids
+from engine.model_runner import ModelRunner, check_model_settings
 from engine.operator import BatchOperator
-from engine.packet import ModelInput, Packet
+from engine.packet import ModelInput, Packet, PictureInput
 from engine.picture import LetterboxGeometry
 
 
@@ -38,8 +39,8 @@ class Infer(BatchOperator):
         min_confidence: boxes below go; None is the family's own.
         iou: boxes of one class that overlap a better one by more go; None is the family's own.
         max_detections: at most so many boxes a frame, the best.
-        backend: what runs the model; `auto` chooses.
-        place: `local` or `actor`, see BatchOperator.
+        merge: add to the `detections` of an earlier detector; see `engine.detections.add_detections`.
+        backend, require, device, precision, max_batch, place, num_gpus: see `engine.model_runner.ModelSettings`.
     """
 
     model: str
@@ -47,14 +48,22 @@ class Infer(BatchOperator):
     min_confidence: float | None = None
     iou: float | None = None
     max_detections: int = 300
-    backend: str = "auto"
+    merge: bool = False
+    backend: str = AUTO
+    require: str | None = None
+    device: str = AUTO
+    precision: str | None = None
+    max_batch: int = 16
     place: str = "local"
+    num_gpus: float = 0.0
 
     reads: ClassVar[Sequence[str]] = ("tensor",)
     writes: ClassVar[Sequence[str]] = ("detections",)
 
     def __post_init__(self) -> None:
         check_detector_fields(self)
+        if self.merge:
+            object.__setattr__(self, "reads", ("tensor", "detections"))
 
     def open(self) -> None:
         """Load the model and run it once: the first run is slow, and tells the shapes of the outputs.
@@ -64,11 +73,11 @@ class Infer(BatchOperator):
             ConfigError: a class that the model does not know.
         """
         bundle = Bundle.load(self.model)
-        self._backend = make_backend(self.backend)
-        self._backend.open(bundle)
+        bundle.check_detector()
+        self._runner = ModelRunner(bundle, self)
         manifest = bundle.manifest
         width, height = manifest.input.size_wh
-        sample = self._backend.infer(np.full((1, 3, height, width), manifest.input.pad, np.uint8))
+        sample = self._runner.infer(np.full((1, 3, height, width), manifest.input.pad, np.uint8))
         self._head = make_head(manifest.family, sample, manifest.input.size_wh, self.model)
         self._labels = manifest.labels
         self._columns, self._class_ids = _choose(
@@ -76,6 +85,15 @@ class Infer(BatchOperator):
         )
         self._min_confidence = self._head.min_confidence if self.min_confidence is None else self.min_confidence
         self._iou = self._head.iou if self.iou is None else self.iou
+
+    @property
+    def batch_size(self) -> int:
+        """See BatchOperator."""
+        return self._runner.max_batch
+
+    def classes_given(self) -> tuple[str, ...]:
+        """See Operator."""
+        return self.classes or Bundle.load(self.model).manifest.labels
 
     def wants(self, packet: Packet) -> bool:
         """See BatchOperator: frames that the cadence skips pass by."""
@@ -86,19 +104,26 @@ class Infer(BatchOperator):
         due = [(i, packet.tensor) for i, packet in enumerate(packets) if packet.tensor is not None]
         out = list(packets)
         for (i, _), detections in zip(due, self._detect([tensor for _, tensor in due]), strict=True):
-            out[i] = packets[i].replace(detections=detections)
+            before = packets[i].detections if self.merge else None
+            out[i] = packets[i].replace(
+                detections=detections if before is None else add_detections(before, detections, self._iou)
+            )
         return out
 
     def close(self) -> None:
         """See Operator."""
-        if hasattr(self, "_backend"):
-            self._backend.close()
+        if hasattr(self, "_runner"):
+            self._runner.close()
 
-    def _detect(self, inputs: list[ModelInput]) -> list[Detections]:
+    def _detect(self, inputs: Sequence[ModelInput | PictureInput]) -> list[Detections]:
         if not inputs:
             return []
-        batch = inputs[0].pixels[None] if len(inputs) == 1 else np.stack([one.pixels for one in inputs])
-        outputs = self._backend.infer(batch)
+        pictures = [one.picture for one in inputs if isinstance(one, PictureInput)]
+        if len(pictures) == len(inputs) and self._runner.takes_pictures:
+            outputs = self._runner.infer_pictures(pictures)
+        else:
+            batch = inputs[0].pixels[None] if len(inputs) == 1 else np.stack([one.pixels for one in inputs])
+            outputs = self._runner.infer(batch)
         return [self.decode([output[i] for output in outputs], one.geometry) for i, one in enumerate(inputs)]
 
     def decode(self, outputs: Sequence[NDArray[Any]], geometry: LetterboxGeometry) -> Detections:
@@ -150,6 +175,4 @@ def check_detector_fields(step: Any) -> None:
         raise ValueError(f"iou must be between 0 and 1, got {step.iou:g}")
     if step.max_detections < 1:
         raise ValueError(f"max_detections must be at least 1, got {step.max_detections}")
-    if step.place not in ("local", "actor"):
-        raise ValueError(f"place must be local or actor, got '{step.place}'")
-    check_backend(step.backend)
+    check_model_settings(step)

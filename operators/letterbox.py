@@ -1,7 +1,8 @@
 """Prepare the model's input for the frames that are due.
 
 Does: decides whether the detector looks at a frame, and if so letterboxes the picture into `tensor`.
-Absent input: without `feedback` (start of an epoch, no tracker) an adaptive cadence looks at every frame.
+Absent input: without `feedback` (start of an epoch, no tracker) an adaptive cadence looks at every frame; without
+`detections` one that follows looks at none.
 Costs: 0.3 ms for a 768x576 picture to 416x416, nothing for frames that are skipped.
 Example: none; `detect` brings it along: `- detect: {model: models/street, cadence: adaptive}`
 """
@@ -16,7 +17,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from engine.operator import FlushReason, Operator
-from engine.packet import ModelInput, Packet
+from engine.packet import ModelInput, Packet, PictureInput
 from engine.picture import ColorOrder, Fit
 from engine.picture import Letterbox as Spec
 from engine.tracks import Tracks
@@ -39,6 +40,8 @@ class Letterbox(Operator):
         cadence: `every` frame; every N-th of an epoch, beginning with its first; or `adaptive`: every frame while
             a track is new or was missed, otherwise as soon as the fastest track may have drifted too far.
         max_interval: an adaptive cadence looks at least every so many frames.
+        follow: look at the frames that an earlier detector has looked at, whatever the cadence.
+        where: `host` letterboxes here and now; `device` leaves it to the GPU, or to `infer` where that cannot.
     """
 
     size_wh: tuple[int, int]
@@ -47,6 +50,8 @@ class Letterbox(Operator):
     pad: int = 114
     cadence: Cadence = "every"
     max_interval: int = 5
+    follow: bool = False
+    where: Literal["host", "device"] = "host"
 
     reads: ClassVar[Sequence[str]] = ("frame", "feedback")
     writes: ClassVar[Sequence[str]] = ("tensor",)
@@ -55,6 +60,8 @@ class Letterbox(Operator):
         check_cadence(self.cadence)
         if self.max_interval < 1:
             raise ValueError(f"max_interval must be at least 1 frame, got {self.max_interval}")
+        if self.follow:
+            object.__setattr__(self, "reads", ("frame", "detections"))
 
     def open(self) -> None:
         """See Operator."""
@@ -66,10 +73,13 @@ class Letterbox(Operator):
         """See Operator."""
         self._skipped += 1
         if not self._is_due(packet):
-            return packet
+            # What an earlier detector has looked at is not for the next one.
+            return packet if packet.tensor is None else packet.replace(tensor=None)
         self._looks_s.append(packet.frame.pts_s)
         self._skipped = 0
         picture = packet.frame.picture
+        if self.where == "device":
+            return packet.replace(tensor=PictureInput(picture, self._spec))
         return packet.replace(tensor=ModelInput(picture.letterbox(self._spec), self._spec.geometry(picture.size_wh)))
 
     def flush(self, reason: FlushReason) -> tuple[()]:
@@ -82,6 +92,8 @@ class Letterbox(Operator):
         self._looks_s: deque[float] = deque(maxlen=_NUM_LOOKS)
 
     def _is_due(self, packet: Packet) -> bool:
+        if self.follow:
+            return packet.detections is not None
         if not self._looks_s or self.cadence == "every":
             return True
         if isinstance(self.cadence, int):

@@ -1,11 +1,12 @@
 """Publish the life of every confirmed track: `object.new`, `object.update`, `object.end`.
 
 `new` comes when the tracker confirms the object, `end` when its track leaves the table; a coasting track is alive.
-Updates are few: when the class that most of its observations name has become another one, when it is seen clearly
-better than ever (confidence up by 0.15, or half as large again and no less sure; at most one a second), and otherwise
-every `heartbeat_s`. `rev` counts 1, 2, 3… over the events of one object. The class is the one that its observations
-name most, weighted by confidence. `end` tells the last observation, with reason `left` when the object touched the
-frame's edge or was heading out, `lost` otherwise, `camera_gap` or `shutdown` at the end of an epoch.
+Updates are few: when the class that most of its observations name has become another one, when a classifier gives
+another label than before, when it is seen clearly better than ever (confidence up by 0.15, or half as large again and
+no less sure; at most one a second), and otherwise every `heartbeat_s`. `rev` counts 1, 2, 3… over the events of one
+object. The class is the one that its observations name most, weighted by confidence. `end` tells the last observation,
+with reason `left` when the object touched the frame's edge or was heading out, `lost` otherwise, `camera_gap` or
+`shutdown` at the end of an epoch.
 
 Absent input: `tracks` None (no tracker ran at this frame) changes nothing.
 
@@ -50,6 +51,7 @@ class _Object:
     area: float
     published_s: float
     seen_s: float
+    labels: dict[str, str]
     rev: int = 1
     votes: dict[int, float] = field(default_factory=dict)
     predicted: ObjectPart | None = None
@@ -99,7 +101,7 @@ class Objects(Operator):
     def _begin(self, frame: Frame, tracks: Tracks, row: int) -> Event:
         part = ObjectPart.of(tracks, row, frame.size_wh)
         class_id, confidence = int(tracks.class_id[row]), part.confidence
-        known = _Object(part, class_id, confidence, _area(part), frame.pts_s, frame.pts_s)
+        known = _Object(part, class_id, confidence, _area(part), frame.pts_s, frame.pts_s, _labels(part))
         known.votes[class_id] = confidence
         self._open[part.track_id] = known
         return Event(type="object.new", object=part)
@@ -121,7 +123,7 @@ class Objects(Operator):
             known.part = replace(part, class_=label_of(tracks.labels, known.class_id))
         if better:
             known.confidence, known.area = part.confidence, _area(part)
-        if changed or better or quiet_s >= self.heartbeat_s:
+        if changed or better or _labels(known.part) != known.labels or quiet_s >= self.heartbeat_s:
             return _publish("object.update", known, known.part, now_s)
         return None
 
@@ -134,6 +136,7 @@ class Objects(Operator):
 def _publish(type: EventType, known: _Object, part: ObjectPart, now_s: float) -> Event:
     known.rev += 1
     known.published_s = now_s
+    known.labels = _labels(part)
     return Event(type=type, rev=known.rev, object=part)
 
 
@@ -162,6 +165,11 @@ def _change_class(known: _Object) -> bool:
 def _is_better(known: _Object, part: ObjectPart) -> bool:
     surer = part.confidence >= known.confidence + BETTER_CONFIDENCE
     return surer or (part.confidence >= known.confidence and _area(part) >= BETTER_AREA * known.area)
+
+
+def _labels(part: ObjectPart) -> dict[str, str]:
+    """Give what classifiers call the object, by the name of their step."""
+    return {name: attribute.label for name, attribute in (part.attributes or {}).items()}
 
 
 def _area(part: ObjectPart) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from engine import redact
+from engine.gpu import Gpu, gpus, why_no_gpu
+from tests.cuda_driver import cuda_driver as cuda_driver
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,3 +25,13 @@ def forget_secrets() -> Iterator[None]:
     yield
     redact._secrets.clear()
     redact._secrets.update(before)
+
+
+@pytest.fixture(scope="session")
+def gpu() -> Gpu:
+    """The first GPU; where there is none the test is skipped, or fails with MUST_HAVE_GPU=1."""
+    if found := gpus():
+        return found[0]
+    if os.environ.get("MUST_HAVE_GPU") == "1":
+        pytest.fail(why_no_gpu())
+    pytest.skip(why_no_gpu())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -60,6 +60,45 @@ def save_yolox(
         "output", TensorProto.FLOAT, [batch or "N", anchors if fixed_size else "A", 7]
     )
     return _save(path, helper.make_graph(nodes, "tiny", [images], [output], weights))
+
+
+COLORS = ("red", "green", "blue", "dark", "light")
+
+
+def save_colors(
+    path: Path,
+    *,
+    size_wh: tuple[int, int] = (32, 32),
+    ending: Literal["Softmax", "Sigmoid"] | None = None,
+    batch: int | None = None,
+) -> Path:
+    """Write a classifier of the colour in the middle of an RGB picture with values 0..1: COLORS are its classes.
+
+    Red, green and blue have logits of 12 times what the channel is above the mean m of all three; dark has
+    12 (0.3 - m), light 12 (m - 0.7). Plain grey is nothing. `ending` comes behind the logits.
+    """
+    width, height = size_wh
+    weight = np.array([[8, -4, -4, -4, 4], [-4, 8, -4, -4, 4], [-4, -4, 8, -4, 4]], np.float32)
+    constants: dict[str, NDArray[Any]] = {
+        "starts": np.array([height // 4, width // 4], np.int64),
+        "stops": np.array([height - height // 4, width - width // 4], np.int64),
+        "axes": np.array([2, 3], np.int64),
+        "weight": weight,
+        "bias": np.array([0, 0, 0, 3.6, -8.4], np.float32),
+    }
+    last = "logits" if ending else "output"
+    nodes = [
+        helper.make_node("Slice", ["images", "starts", "stops", "axes"], ["middle"]),
+        helper.make_node("GlobalAveragePool", ["middle"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["color"]),
+        helper.make_node("Gemm", ["color", "weight", "bias"], [last]),
+    ]
+    if ending:
+        nodes.append(helper.make_node(ending, [last], ["output"]))
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch or "N", 3, height, width])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch or "N", len(COLORS)])
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    return _save(path, helper.make_graph(nodes, "colors", [images], [output], weights))
 
 
 def save_constant(

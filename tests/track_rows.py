@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.attribute import Attribute
 from engine.detections import Detections
 from engine.event import Event
 from engine.operator import FlushReason, Operator
@@ -20,7 +21,7 @@ SIZE_WH = (160, 90)
 
 @dataclass(frozen=True)
 class Row:
-    """One object in one frame; `height` is the box's, in frame heights, and it is half as wide as high."""
+    """One object in one frame; `height` is the box's, in frame heights, and it is half as wide as high; `color` is an attribute."""
 
     foot: tuple[float, float]
     track_id: int = 1
@@ -30,6 +31,7 @@ class Row:
     confidence: float = 0.9
     class_id: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
+    color: str | None = None
 
     @property
     def xyxy(self) -> list[float]:
@@ -52,6 +54,7 @@ def make_tracks(rows: Sequence[Row], labels: tuple[str, ...] = ("person", "car")
         coasted_s=column("coasted_s", np.float32),
         velocity=np.array([row.velocity for row in rows], np.float32).reshape(-1, 2),
         labels=labels,
+        attributes={row.track_id: {"color": Attribute(row.color, 0.9)} for row in rows if row.color is not None},
     )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.boxes import areas as areas_of
-from engine.bundle import Bundle, sha256_of
+from engine.bundle import Bundle
 from engine.card import Card, DataEntry, Figure, Parity, Teacher, installed_versions
+from engine.file_entry import sha256_of
 from training.bundle_evaluation import BundleEvaluation
 from training.dataset import Dataset, DataSource
 from training.evaluation.detections import Evaluation, Interval

@@ -114,6 +114,7 @@ def footage_in(path: Path) -> list[Path]:
 
 
 def _builder(bundle: Bundle) -> ReferenceBuilder:
+    bundle.check_detector()
     manifest = bundle.manifest
     return ReferenceBuilder(manifest.labels, bundle.digest, FAMILIES[manifest.family].min_confidence)
 

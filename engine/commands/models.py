@@ -70,9 +70,13 @@ def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
     print(f"  input      {spec.size_wh[0]}x{spec.size_wh[1]} {spec.color}, {spec.resize}, border {spec.pad}")
     if not spec.is_plain:
         print(f"             (value - {list(spec.mean)}) / {list(spec.std)}")
+    if manifest.scores:
+        print(f"  scores     {manifest.scores}")
     print(f"  classes    {', '.join(map(printable, manifest.labels))}")
     for role, entry in manifest.files.items():
         print(f"  {printable(role):10} {printable(entry.path)}, {entry.size} bytes, sha256 {entry.sha256}")
+    for engine in manifest.engines:
+        print(f"  engine     {printable(engine.file.path)}: {printable(str(engine))}, {engine.file.size} bytes")
     source, licence = (printable(text) or "not stated" for text in (manifest.source, manifest.licence))
     print(f"  source     {source}; licence {licence}")
     for about in (card, reference):
@@ -119,7 +123,7 @@ def verify(
 ) -> None:
     """Check every file, run one picture through the model, and compare its outputs with the family."""
     from engine.bundle import Bundle
-    from engine.heads import class_columns, make_head
+    from engine.heads import check_outputs, class_columns
     from engine.inference import make_backend
     from engine.onnx_import import run_once
 
@@ -128,7 +132,7 @@ def verify(
         try:
             bundle = Bundle.load(name)
             manifest = bundle.manifest
-            head = make_head(manifest.family, run_once(bundle, make_backend()), manifest.input.size_wh, name)
+            head = check_outputs(manifest.family, run_once(bundle, make_backend()), manifest.input.size_wh, name)
             class_columns(head, len(manifest.labels), name)
             # Loading has checked the model; what is said about it is checked and read here.
             bundle.check_files()
@@ -146,7 +150,7 @@ def import_onnx(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The model.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's folder.", show_default=False)],
     family: Annotated[
-        str | None, typer.Option(metavar="FAMILY", help="yolox, picodet, nanodet, fastestdet, yolo or detr.")
+        str | None, typer.Option(metavar="FAMILY", help="yolox, picodet, nanodet, fastestdet, yolo, detr; classifier.")
     ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="coco|FILE", help="Class names: COCO's 80, or a file with one a line.")
@@ -194,6 +198,7 @@ def _facts(bundle: Any) -> dict[str, Any]:
         "size_wh": list(manifest.input.size_wh),
         "num_classes": len(manifest.labels),
         "bytes": sum(entry.size for entry in manifest.files.values()),
+        "num_engines": len(manifest.engines),
         "digest": bundle.digest,
     }
 
@@ -202,9 +207,11 @@ def _line(facts: dict[str, Any]) -> str:
     from engine.card_text import printable
 
     width, height = facts["size_wh"]
+    count = facts["num_engines"]
+    engines = f", {count} TensorRT engine{'s' * (count != 1)}" if count else ""
     return (
         f"{printable(facts['name'])}, {facts['family']} {width}x{height}, {facts['num_classes']} classes, "
-        f"{facts['bytes'] / 1e6:.1f} MB, digest {facts['digest']}"
+        f"{facts['bytes'] / 1e6:.1f} MB{engines}, digest {facts['digest']}"
     )
 
 

@@ -69,7 +69,9 @@ def training_normals(settings: DriftSettings, planned: ExecutionPlan) -> dict[st
     references: dict[str, ReferenceStatistics | None] = {}
     out = {}
     for camera, lane in planned.lanes.items():
-        path = settings.reference or next(_models(lane), None)
+        models = list(_models(lane))
+        # What several detectors see together is not what one of them saw in training.
+        path = settings.reference or (models[0] if len(models) == 1 else None)
         if path is None:
             continue
         if path not in references:

@@ -1,4 +1,4 @@
-"""From a detector's raw outputs to boxes: one file a family, thresholding first, plain numpy."""
+"""From a model's raw outputs to boxes or classes: one file a family, thresholding first, plain numpy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BundleError
+from engine.heads.classifier import Classifier
 from engine.heads.detr import Detr
 from engine.heads.distribution import Nanodet, Picodet
 from engine.heads.fastestdet import Fastestdet
@@ -17,25 +18,44 @@ from engine.heads.yolo import Yolo
 from engine.heads.yolox import Yolox
 from engine.labels import COCO_COLUMNS
 
-__all__ = ["FAMILIES", "Candidates", "Head", "class_columns", "guess_families", "make_head"]
+__all__ = [
+    "ALL_FAMILIES", "FAMILIES", "Candidates", "Classifier", "Head",
+    "check_outputs", "class_columns", "guess_families", "make_head",
+]  # fmt: skip
 
 FAMILIES: dict[str, type[Head]] = {head.family: head for head in (Yolox, Picodet, Nanodet, Fastestdet, Yolo, Detr)}
+"""The families of detectors."""
+ALL_FAMILIES: dict[str, type[Head] | type[Classifier]] = {**FAMILIES, Classifier.family: Classifier}
 
 
 def make_head(family: str, outputs: Sequence[NDArray[Any]], input_wh: tuple[int, int], where: str) -> Head:
-    """Make the decoder of a family for a model whose outputs for one picture are at hand.
+    """Make the decoder of a detector's family for a model whose outputs for one picture are at hand.
 
     Args:
-        family: a key of FAMILIES.
+        family: a key of ALL_FAMILIES.
         outputs: see Head.
         input_wh: the model's input size.
         where: the model's file, for messages.
 
     Raises:
+        BundleError: the outputs are not of this family; says what they look like. Or the model is no detector.
+    """
+    head = check_outputs(family, outputs, input_wh, where)
+    if isinstance(head, Classifier):
+        raise BundleError(f"{where}: a classifier finds no boxes; use it in a `classify` step, behind a detector")
+    return head
+
+
+def check_outputs(
+    family: str, outputs: Sequence[NDArray[Any]], input_wh: tuple[int, int], where: str
+) -> Head | Classifier:
+    """Compare a model's outputs for one picture with its family. See `make_head`.
+
+    Raises:
         BundleError: the outputs are not of this family; says what they look like.
     """
     try:
-        return FAMILIES[family](outputs, input_wh)
+        return ALL_FAMILIES[family](outputs, input_wh)
     except ValueError as error:
         others = guess_families(outputs, input_wh)
         looks = f"family '{others[0]}'" if others else "no family that Vedette knows"
@@ -48,7 +68,7 @@ def make_head(family: str, outputs: Sequence[NDArray[Any]], input_wh: tuple[int,
 def guess_families(outputs: Sequence[NDArray[Any]], input_wh: tuple[int, int]) -> list[str]:
     """Give the families whose outputs could look like this."""
     fitting = []
-    for family, head in FAMILIES.items():
+    for family, head in ALL_FAMILIES.items():
         try:
             head(outputs, input_wh)
         except ValueError:
@@ -62,7 +82,7 @@ def describe_shapes(outputs: Sequence[NDArray[Any]]) -> str:
     return f"{len(outputs)} output{'s' * (len(outputs) != 1)} " + ", ".join(str(o.shape) for o in outputs)
 
 
-def class_columns(head: Head, num_labels: int, where: str) -> NDArray[np.intp] | None:
+def class_columns(head: Head | Classifier, num_labels: int, where: str) -> NDArray[np.intp] | None:
     """Say which class column belongs to each label; None where they are the same, or the model gives class numbers.
 
     A `detr` model may have one column more than labels: the last one is background (RF-DETR). One with 91 columns

@@ -38,8 +38,13 @@ class Bench:
         infer.open()
         assert isinstance(letterbox, Letterbox)
         assert isinstance(infer, Infer)
-        assert isinstance(infer._backend, InferenceOnnxruntime)
-        self.name, self._letterbox, self._infer, self._backend = Path(model).stem, letterbox, infer, infer._backend
+        assert isinstance(infer._runner.backend, InferenceOnnxruntime)
+        self.name, self._letterbox, self._infer, self._backend = (
+            Path(model).stem,
+            letterbox,
+            infer,
+            infer._runner.backend,
+        )
         self.times_ms: dict[str, list[float]] = defaultdict(list)
         self.num_boxes = 0
 

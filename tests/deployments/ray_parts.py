@@ -123,7 +123,7 @@ class BombOnce(Bomb):
 class Look(BatchOperator):
     """Detects something whose confidence is the brightness of the model's input; says in which process."""
 
-    reads: ClassVar = ("tensor",)
+    reads: ClassVar[Sequence[str]] = ("tensor",)
     writes: ClassVar = ("detections",)
     place: str = "local"
     says_process: bool = False
@@ -143,10 +143,17 @@ class Look(BatchOperator):
 
 
 @dataclass
+class LookAgain(Look):
+    """As Look, behind one that has looked before."""
+
+    reads: ClassVar = ("tensor", "detections")
+
+
+@dataclass
 class LookOnGpu(Look):
     """As Look, and asks for a GPU."""
 
-    num_gpus: ClassVar[float] = 1.0
+    num_gpus = 1.0
 
 
 @dataclass
@@ -186,3 +193,25 @@ class Beside(Sink):
 
     def counts(self) -> Mapping[str, float]:
         return {"accepted": self._num, "ack_ms_p50": self._num}
+
+
+class Painted(Script):
+    """A red square wanders over grey, and is blue from frame 30 on."""
+
+    def _draw(self, index: int) -> np.ndarray[Any, Any]:
+        picture = np.full((90, 160, 3), 128, np.uint8)
+        left = index % 100
+        picture[20:60, left : left + 40] = (30, 30, 220) if index < 30 else (220, 40, 30)
+        return picture
+
+
+@dataclass
+class Square(Operator):
+    """Finds the square of Painted."""
+
+    writes: ClassVar = ("detections",)
+
+    def process(self, packet: Packet) -> Packet:
+        left = packet.frame.index % 100
+        box = np.array([[left, 20, left + 40, 60]], np.float32)
+        return packet.replace(detections=Detections(box, np.full(1, 0.9, np.float32), np.zeros(1, np.int64)))

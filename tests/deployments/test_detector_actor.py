@@ -12,7 +12,7 @@ import pytest
 from deployments import detector_actor
 from deployments.detector_actor import AbsentPicture, RemoteDetector, _DetectorActor, extract, merge, strip
 from deployments.shipment import Shipment
-from engine.errors import BundleError, ClusterError, OperatorError
+from engine.errors import BundleError, ClusterError, DeviceLost, OperatorError
 from engine.event import Event
 from engine.lane import Request, RequestKey
 from engine.packet import ModelInput, Packet
@@ -109,12 +109,14 @@ def ask(
     return [replies[n] for n in range(len(packets))], handle.sizes
 
 
-@pytest.mark.parametrize("max_batch", [1, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_every_request_gets_its_own_answer_whatever_the_batches(
-    monkeypatch: pytest.MonkeyPatch, max_batch: int
+    monkeypatch: pytest.MonkeyPatch, batch_size: int
 ) -> None:
     packets = [make_packet(n).replace(events=(Event("n", data={"n": n}),)) for n in range(20)]
-    actor = _DetectorActor(Shipment.of(make_segment()), 2, max_batch)
+    segment = make_segment()
+    monkeypatch.setattr(type(segment.steps[0].operator), "batch_size", batch_size)
+    actor = _DetectorActor(Shipment.of(segment), 2)
 
     replies, sizes = ask(monkeypatch, actor, packets, [])
 
@@ -125,7 +127,7 @@ def test_every_request_gets_its_own_answer_whatever_the_batches(
 
 
 def test_a_call_that_fails_is_made_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    actor = _DetectorActor(Shipment.of(make_segment()), 1, 8)
+    actor = _DetectorActor(Shipment.of(make_segment()), 1)
 
     replies, sizes = ask(monkeypatch, actor, [make_packet()], [ClusterError("its process died")])
 
@@ -136,7 +138,7 @@ def test_a_call_that_fails_is_made_once_more(monkeypatch: pytest.MonkeyPatch) ->
 def test_after_two_failures_the_frame_goes_on_without(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    actor = _DetectorActor(Shipment.of(make_segment()), 1, 8)
+    actor = _DetectorActor(Shipment.of(make_segment()), 1)
     faults: list[Exception] = [ClusterError("its process died"), BundleError("no such model")]
 
     replies, sizes = ask(monkeypatch, actor, [make_packet()], faults)
@@ -146,7 +148,7 @@ def test_after_two_failures_the_frame_goes_on_without(
 
 
 def test_one_packet_that_cannot_be_processed_does_not_spoil_its_batch() -> None:
-    actor = _DetectorActor(Shipment.of(make_segment()), 1, 8)
+    actor = _DetectorActor(Shipment.of(make_segment()), 1)
     good, bad = make_packet(0), make_packet(1).replace(tensor="no tensor")
 
     answers = infer(actor, [good, bad, good])
@@ -161,8 +163,26 @@ def test_an_operator_that_cannot_be_opened_says_why_when_it_is_asked(monkeypatch
 
     segment = make_segment()
     monkeypatch.setattr(type(segment.steps[0].operator), "open", refuse)
-    actor = _DetectorActor(Shipment.of(segment), 1, 1)
+    actor = _DetectorActor(Shipment.of(segment), 1)
 
     for call in (actor.ready, lambda: infer(actor, [])):
         with pytest.raises(BundleError, match="no such model"):
             call()
+
+
+def test_a_lost_gpu_ends_the_process_so_that_ray_starts_another(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def lose(self: Any, packets: list[Packet]) -> list[Packet]:
+        raise DeviceLost("cuda:0: an illegal address was used")
+
+    codes: list[int] = []
+    segment = make_segment()
+    monkeypatch.setattr(type(segment.steps[0].operator), "process_batch", lose)
+    actor = _DetectorActor(Shipment.of(segment), 1, exit=codes.append)
+
+    answers = infer(actor, [make_packet(0), make_packet(1)])
+
+    assert answers == ["DeviceLost: cuda:0: an illegal address was used"] * 2
+    assert set(codes) == {1}
+    assert "vedette: cuda:0: an illegal address was used; the detector starts again" in capfd.readouterr().err

@@ -9,7 +9,9 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -18,9 +20,11 @@ from deployments.ray_runner import run_live
 from engine import local
 from engine.commands.run import Request
 from engine.errors import ClusterError, ConfigError, SinkError, SourceError
+from engine.onnx_import import ImportOptions, describe_onnx
 from engine.site import Site
-from operators import Letterbox
+from operators import Classify, Letterbox, Sort
 from tests.deployments.ray_runs import Keep, LiveRun, make_site, part
+from tests.tiny_models import COLORS, save_colors
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -112,7 +116,7 @@ def test_a_detector_in_an_actor_gives_the_events_of_a_local_one() -> None:
 
     def site_of(place: str) -> Site:
         # Behind it one that stays local: whoever takes the answers must hand over to the host's own threads.
-        looks = (part("Look", place=place), part("Say"), part("Look"))
+        looks = (part("Look", place=place), part("Say"), part("LookAgain"))
         return make_site(cameras, Letterbox(size_wh=(32, 32), cadence=2), *looks, part("Say"))
 
     local_events, _ = run(site_of("local"))
@@ -123,6 +127,25 @@ def test_a_detector_in_an_actor_gives_the_events_of_a_local_one() -> None:
     assert by_camera(remote_events) == by_camera(local_events)
     seen = [e.data["boxes"] for e in remote_events.events if e.type == "test.seen" and e.data]
     assert Counter(boxes is None for boxes in seen) == {True: 210, False: 210}
+
+
+def test_a_classifier_in_an_actor_gives_the_events_of_a_local_one(tmp_path: Path) -> None:
+    plain = (("mean", (0.0, 0.0, 0.0)), ("std", (255.0, 255.0, 255.0)))
+    options = ImportOptions(family="classifier", labels=COLORS, input=plain)
+    model = str(describe_onnx(save_colors(tmp_path / "color.onnx"), options).write(tmp_path / "color").root)
+
+    def site_of(place: Literal["local", "actor"]) -> Site:
+        parts = make_site({"a": "a?num=90", "b": "b?num=50"}, part("Square"), Sort(), Classify(model, place=place))
+        cameras = {name: replace(camera, kind="ray_parts:Painted") for name, camera in parts.cameras.items()}
+        return replace(parts, cameras=cameras)
+
+    local_events, _ = run(site_of("local"))
+    remote_events, errors = run(site_of("actor"), workers=2)
+
+    assert errors == {}
+    assert by_camera(remote_events) == by_camera(local_events)
+    said = [e.object.attributes for e in remote_events.events if e.object and e.camera == "a"]
+    assert [one and one["step2"].label for one in said] == ["red", "blue", "blue"]
 
 
 def test_a_killed_detector_comes_back_and_the_cameras_go_on() -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.bundle import Bundle, FileEntry, Manifest, read_manifest, write_bundle
+from engine.bundle import Bundle, Manifest, read_manifest, write_bundle
 from engine.errors import BundleError, UsageError
+from engine.file_entry import FileEntry
 from engine.input_spec import InputSpec
 from engine.labels import COCO, class_ids
 from engine.onnx_import import ImportOptions, describe_onnx
 from tests.engine.test_card import card
 from tests.engine.test_reference import assert_same, reference
-from tests.tiny_models import save_constant, save_yolox
+from tests.tiny_models import COLORS, save_colors, save_constant, save_yolox
 
 
 @pytest.fixture
@@ -174,6 +175,8 @@ def test_making_a_bundle_refuses_what_cannot_be_meant(bundle: Bundle, tmp_path: 
         ({"labels": []}, "labels: Tuple should have at least 1 item"),
         ({"input__std": [1, 0, 1]}, r"input.std: std must be above 0, got \(1.0, 0.0, 1.0\)"),
         ({"input__color": "gbr"}, "input.color: Input should be 'bgr' or 'rgb'"),
+        ({"scores": "logits"}, "scores: a classifier's says logits or probabilities.* the family is 'yolox'"),
+        ({"family": "classifier"}, "scores: a classifier's says logits or probabilities.* the family is 'classifier'"),
         ({"schema": "vedette.bundle/9"}, "schema is 'vedette.bundle/9', this version of Vedette reads"),
         ({"files": {"onnx": {"path": "../x", "sha256": "0" * 64, "size": 1}}}, "path inside the bundle, got '../x'"),
     ],
@@ -265,8 +268,10 @@ def test_classes_without_usable_names_ask_for_labels(tmp_path: Path, names: str)
 
 
 def test_a_bare_model_of_no_family_asks_for_it(tmp_path: Path) -> None:
-    path = save_constant(tmp_path / "odd.onnx", [np.zeros((1, 10), np.float32)])
-    with pytest.raises(BundleError, match=r"family cannot be told.*out0 \(\?, 10\).*models import .*odd.onnx --family"):
+    path = save_constant(tmp_path / "odd.onnx", [np.zeros((1, 10, 3), np.float32)])
+    with pytest.raises(
+        BundleError, match=r"family cannot be told.*out0 \(\?, 10, 3\).*models import .*odd.onnx --family"
+    ):
         Bundle.load(path)
 
 
@@ -338,3 +343,65 @@ def test_an_unknown_class_names_the_near_ones() -> None:
         class_ids(("persn",), COCO)
     with pytest.raises(ValueError, match=r"the model has no class 'zzz'; it knows person, bicycle, .*…"):
         class_ids(("zzz",), COCO)
+
+
+def test_a_bare_classifier_is_told_with_what_its_scores_are(tmp_path: Path) -> None:
+    path = save_constant(
+        tmp_path / "c.onnx", [np.array([[2, -1, 0]], np.float32)], metadata={"names": "{0: 'a', 1: 'b', 2: 'c'}"}
+    )
+    manifest = Bundle.load(path).manifest
+    assert (manifest.family, manifest.labels, manifest.scores) == ("classifier", ("a", "b", "c"), "logits")
+    assert manifest.input.resize == "stretch"
+
+
+def test_80_unnamed_classes_of_a_classifier_are_not_coco_s(tmp_path: Path) -> None:
+    path = save_constant(tmp_path / "c.onnx", [np.zeros((1, 80), np.float32)])
+    with pytest.raises(BundleError, match=r"80 classes and no names for them: import it with .*--family classifier"):
+        Bundle.load(path)
+
+
+def test_what_a_classifier_s_scores_are_is_told_at_import_and_decides_the_digest(tmp_path: Path) -> None:
+    options = ImportOptions(family="classifier", labels=COLORS)
+    plain = describe_onnx(save_colors(tmp_path / "a.onnx"), options).write(tmp_path / "a")
+    ended = describe_onnx(save_colors(tmp_path / "b.onnx", ending="Softmax"), options).write(tmp_path / "b")
+    assert [Bundle.load(b.root).manifest.scores for b in (plain, ended)] == ["logits", "probabilities"]
+    changed = plain.manifest.model_copy(update={"scores": "probabilities"})
+    assert Bundle(plain.root, changed).digest != plain.digest
+
+
+def test_a_model_of_many_labels_at_once_is_refused(tmp_path: Path) -> None:
+    path = save_colors(tmp_path / "c.onnx", ending="Sigmoid")
+    with pytest.raises(
+        BundleError, match=r"c.onnx: not a classifier: its scores lie between 0 and 1 and do not add up"
+    ):
+        describe_onnx(path, ImportOptions(family="classifier", labels=COLORS))
+
+
+def test_detectors_and_classifiers_are_refused_in_each_other_s_place(tmp_path: Path, bundle: Bundle) -> None:
+    colors = describe_onnx(save_colors(tmp_path / "c.onnx"), ImportOptions(family="classifier", labels=COLORS))
+    bundle.check_detector()
+    colors.check_classifier()
+    with pytest.raises(BundleError, match=r"c.onnx: a classifier finds no boxes; use it in a `classify` step"):
+        colors.check_detector()
+    with pytest.raises(
+        BundleError, match=r"tiny: a detector \(family 'yolox'\) classifies no crops; use it in `detect`"
+    ):
+        bundle.check_classifier()
+
+
+def test_a_bundle_that_cannot_be_exchanged_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = describe_onnx(save_yolox(tmp_path / "tiny.onnx"), ImportOptions("yolox", ("blue", "red")))
+    bundle.write(tmp_path / "bundle")
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    other = describe_onnx(save_yolox(tmp_path / "other.onnx", box_cells=2), ImportOptions("yolox", ("blue", "red")))
+    with pytest.raises(OSError, match="No space left"):
+        other.write(tmp_path / "bundle", force=True)
+    Bundle.load(tmp_path / "bundle").check_files()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "other.onnx", "tiny.onnx"]

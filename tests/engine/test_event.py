@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from engine.attribute import Attribute
 from engine.event import CameraPart, Event, ObjectPart, ZonePart, format_time, json_schema, object_event, parse_body
 from engine.tracks import Tracks
 from tests.frames import make_frame
@@ -82,6 +83,23 @@ def test_the_schema_lists_what_is_required() -> None:
     schema = json_schema()
     assert {"schema", "event_id", "type", "camera", "epoch", "seq", "time", "pts_s"} <= set(schema["required"])
     assert "class" in schema["$defs"]["ObjectPart"]["properties"]
+
+
+def test_attributes_stand_in_the_object_and_only_where_there_are_some() -> None:
+    attributes = {57: {"color": Attribute("red", 0.93)}, 58: {"color": Attribute("blue", 0.5)}}
+    event = stamped(
+        object_event("object.new", make_frame(), dataclasses.replace(make_tracks(), attributes=attributes), 0)
+    )
+    body = json.loads(event.to_json())
+    assert body["object"]["attributes"] == {"color": {"label": "red", "confidence": 0.93}}
+    assert list(body["object"])[-1] == "attributes"
+    parsed = parse_body(body).object
+    assert parsed is not None
+    assert parsed.attributes == attributes[57]
+    assert (
+        "attributes"
+        not in json.loads(stamped(object_event("object.new", make_frame(), make_tracks(), 0)).to_json())["object"]
+    )
 
 
 def test_times_always_have_microseconds() -> None:

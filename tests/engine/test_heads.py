@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import BundleError
-from engine.heads import FAMILIES, class_columns, guess_families, make_head
+from engine.heads import FAMILIES, check_outputs, class_columns, guess_families, make_head
+from engine.heads.classifier import kind_of_scores, probabilities
 from engine.heads.head import MAX_CANDIDATES, Head, pick
 from engine.labels import COCO, COCO_COLUMNS
 
@@ -162,8 +163,51 @@ def test_outputs_of_another_family_are_refused_and_named(said: str, given: str) 
 
 
 def test_outputs_of_no_family_are_refused() -> None:
-    with pytest.raises(BundleError, match=r"got 1 output \(1, 1000\), which looks like no family that Vedette knows"):
-        make_head("yolox", [np.zeros((1, 1000), np.float32)], (64, 64), "m.onnx")
+    with pytest.raises(BundleError, match=r"got 1 output \(1000,\), which looks like no family that Vedette knows"):
+        make_head("yolox", [np.zeros(1000, np.float32)], (64, 64), "m.onnx")
+
+
+def test_a_classifier_is_no_detector_and_says_so() -> None:
+    outputs: Arrays = [np.zeros((1, 1000), np.float32)]
+    assert guess_families(outputs, (64, 64)) == ["classifier"]
+    with pytest.raises(BundleError, match=r"not a yolox model: .* looks like family 'classifier'"):
+        make_head("yolox", outputs, (64, 64), "m.onnx")
+    with pytest.raises(BundleError, match=r"m.onnx: a classifier finds no boxes; use it in a `classify` step"):
+        make_head("classifier", outputs, (64, 64), "m.onnx")
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        [np.zeros((1, 1), np.float32)],
+        [np.zeros((1, 3), np.int64)],
+        [np.zeros((1, 3, 7, 7), np.float32)],
+        [np.zeros((1, 3), np.float32)] * 2,
+    ],
+)
+def test_what_is_no_classifier_is_refused(outputs: Arrays) -> None:
+    with pytest.raises(BundleError, match=r"not a classifier model: one output \(1, classes\)"):
+        check_outputs("classifier", outputs, (64, 64), "m.onnx")
+
+
+def test_a_classifier_may_leave_the_last_pooling_s_dimensions() -> None:
+    assert check_outputs("classifier", [np.zeros((1, 3, 1, 1), np.float32)], (64, 64), "m.onnx").num_classes == 3
+
+
+def test_scores_are_told_by_what_they_add_up_to() -> None:
+    shares = np.array([[0.2, 0.8], [0.505, 0.5]])
+    assert kind_of_scores(shares) == "probabilities"
+    assert kind_of_scores(np.array([[0.2, 0.8], [-1.0, 2.0]])) == "logits"
+    assert kind_of_scores(np.array([[0.2, 0.8], [9.0, 2.0]])) == "logits"
+    with pytest.raises(ValueError, match="lie between 0 and 1 and do not add up to 1, as where several labels hold"):
+        kind_of_scores(np.array([[0.2, 0.8], [0.9, 0.9]]))
+
+
+def test_probabilities_of_logits_never_overflow_and_of_probabilities_stay() -> None:
+    logits = np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32)
+    assert probabilities(logits, "logits").tolist() == [[1, 0], [0.5, 0.5]]
+    shares = np.array([[[[0.25]], [[0.75]]]], np.float32)
+    assert probabilities(shares, "probabilities").tolist() == [[0.25, 0.75]]
 
 
 def test_distribution_outputs_that_disagree_are_refused() -> None:

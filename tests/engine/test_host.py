@@ -15,7 +15,7 @@ import pytest
 
 from engine.detections import Detections
 from engine.drift.port import DriftPort
-from engine.errors import BundleError, Cause
+from engine.errors import BundleError, Cause, DeviceLost
 from engine.event import Event
 from engine.host import CameraHost
 from engine.operator import BatchOperator, Operator
@@ -393,3 +393,81 @@ def test_a_slow_tap_beside_it_does_not_starve_the_sampling_of_a_live_camera() ->
     assert len(times) > 5
     assert max(after - before for before, after in pairwise(times)) < 0.25
     assert host.counts["a"].taps_skipped > 20
+
+
+@dataclass
+class OnDevice(BatchOperator):
+    """An operator with a device of its own, which is slow by the batch and not by the packet."""
+
+    writes: ClassVar = ("detections",)
+    fail_at: int = -1
+    fails: int = 1
+    lost: bool = False
+
+    opened: ClassVar[list[OnDevice]] = []
+
+    @property
+    def batch_size(self) -> int:
+        return 8
+
+    def open(self) -> None:
+        self.sizes: list[int] = []
+        self.closed = False
+        self.opened.append(self)
+
+    def process_batch(self, packets: list[Packet]) -> list[Packet]:
+        time.sleep(0.005)
+        self.sizes.append(len(packets))
+        if self.lost:
+            raise DeviceLost("cuda:0 is gone")
+        if any(packet.frame.index == self.fail_at for packet in packets) and self.fails:
+            self.fails -= 1
+            raise RuntimeError("out of memory")
+        return [p.replace(detections=Detections.empty()) for p in packets]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def devices() -> Iterator[list[OnDevice]]:
+    OnDevice.opened.clear()
+    yield OnDevice.opened
+    assert all(device.closed for device in OnDevice.opened)
+    OnDevice.opened.clear()
+
+
+def test_packets_of_many_cameras_meet_in_batches_before_a_device(devices: list[OnDevice]) -> None:
+    with running({n: lambda: FakeSource(40) for n in "abcd"}, OnDevice(), SayIndex(), num_workers=4) as (host, log):
+        assert host.wait(20)
+
+    assert all(log.indices(n) == list(range(40)) for n in "abcd")
+    assert len(devices) == 2, "two copies whatever the number of workers"
+    sizes = [size for device in devices for size in device.sizes]
+    assert sum(sizes) == 160
+    assert max(sizes) > 1
+
+
+def test_a_device_that_fails_once_is_asked_again(devices: list[OnDevice]) -> None:
+    # Two failures: of the batch, and of the packet alone; the third try is the retry.
+    with running({"a": lambda: FakeSource(20)}, OnDevice(fail_at=7, fails=1), SayIndex()) as (host, log):
+        assert host.wait(10)
+
+    assert log.indices("a") == list(range(20))
+    assert host.counts["a"].failed_frames == 0
+
+
+def test_a_device_that_fails_on_and_on_leaves_the_frame_without_detections(devices: list[OnDevice]) -> None:
+    with running({"a": lambda: FakeSource(20)}, OnDevice(fail_at=7, fails=9), SayIndex()) as (host, log):
+        assert host.wait(10)
+
+    assert log.indices("a") == list(range(20))
+    assert host.counts["a"].failed_frames == 1
+
+
+def test_a_lost_gpu_ends_the_host_with_its_reason(devices: list[OnDevice]) -> None:
+    with (
+        running({"a": lambda: FakeSource(20)}, OnDevice(lost=True), SayIndex()) as (host, _),
+        pytest.raises(DeviceLost, match="cuda:0 is gone"),
+    ):
+        host.wait(10)

@@ -18,7 +18,7 @@ from engine.input_spec import InputSpec
 from engine.labels import COCO
 from tests.engine.test_card import card
 from tests.engine.test_reference import reference
-from tests.tiny_models import save_constant, save_yolox
+from tests.tiny_models import COLORS, save_colors, save_constant, save_yolox
 
 
 def run(*arguments: object) -> Result:
@@ -90,6 +90,18 @@ def test_import_of_families_with_known_boxes(tmp_path: Path, what: str, family: 
     run("import", file, "--out", tmp_path / "out", *options)
     manifest = Bundle.load(tmp_path / "out").manifest
     assert (manifest.family, manifest.labels, manifest.input.color) == (family, COCO, "rgb")
+
+
+def test_import_shows_and_verifies_a_classifier(tmp_path: Path) -> None:
+    names = tmp_path / "colors.txt"
+    names.write_text("\n".join(COLORS))
+    file, out = save_colors(tmp_path / "color.onnx"), tmp_path / "color"
+    run("import", file, "--family", "classifier", "--labels", names, "--out", out, "--mean", "0", "--std", "255")
+    manifest = Bundle.load(out).manifest
+    assert (manifest.family, manifest.scores, manifest.labels) == ("classifier", "logits", COLORS)
+    assert manifest.input == InputSpec(size_wh=(32, 32), color="rgb", resize="stretch", std=(255, 255, 255))
+    assert "scores     logits" in run("show", out).output
+    assert "good: color, classifier 32x32, 5 classes" in run("verify", out).output
 
 
 def test_import_of_the_wrong_family_names_the_right_one_and_leaves_nothing(tmp_path: Path) -> None:

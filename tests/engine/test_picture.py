@@ -120,3 +120,32 @@ def test_a_jpeg_is_as_long_as_asked_for_and_never_larger_than_the_picture(
     small = cv2.resize(bgr, (expected[1], expected[0]), interpolation=cv2.INTER_AREA)
     assert np.abs(decoded.astype(int) - small).mean() < 4
     assert len(yuv(bgr).jpeg(80, quality=20)) < len(data)
+
+
+@pytest.mark.parametrize("box", [(10, 6, 30, 40), (11.5, 7.2, 29.1, 39.9), (-5, -5, 8.5, 9), (40, 30, 90, 90)])
+def test_a_crop_shows_the_same_pixels_as_the_picture(box: tuple[float, float, float, float]) -> None:
+    picture = yuv(smooth_bgr(64, 48))
+    crop = picture.crop(box)
+    left, top = (max(0, int(v) // 2 * 2) for v in box[:2])
+    width, height = crop.size_wh
+    assert left + width >= min(box[2], 64)
+    assert top + height >= min(box[3], 48)
+    assert np.array_equal(crop.bgr(), picture.bgr()[top : top + height, left : left + width])
+    assert crop.planes[0].base is not None, "a view, not a copy"
+
+
+@pytest.mark.parametrize("make", ["bgr24", "gray"])
+def test_a_crop_of_whole_pixels_is_exact(make: str) -> None:
+    bgr = smooth_bgr(65, 49)
+    picture = Picture.from_bgr(bgr) if make == "bgr24" else Picture((np.ascontiguousarray(bgr[..., 0]),), "gray")
+    assert picture.crop((3, 5, 8, 12)).size_wh == (5, 7)
+    assert np.array_equal(picture.crop((3, 5, 8, 12)).bgr(), picture.bgr()[5:12, 3:8])
+    assert picture.crop((60, 40, 99, 99)).size_wh == (5, 9)
+
+
+def test_a_crop_of_an_odd_picture_keeps_its_chroma() -> None:
+    planes = tuple(np.full(shape, 90, np.uint8) for shape in ((49, 65), (25, 33), (25, 33)))
+    crop = Picture(planes, "yuv420p").crop((31, 21, 65, 49))
+    assert crop.size_wh == (35, 29)
+    assert [plane.shape for plane in crop.planes] == [(29, 35), (15, 18), (15, 18)]
+    assert crop.letterbox(Letterbox((16, 16), "stretch")).shape == (3, 16, 16)

@@ -45,7 +45,7 @@ class Alone(Operator):
 
 @dataclass
 class OnGpu(Operator):
-    num_gpus: ClassVar = 0.5
+    num_gpus = 0.5
 
 
 @dataclass
@@ -64,6 +64,39 @@ class Both(Composite):
 
     def expand(self) -> list[Operator]:
         return [Alone(), Model(self.path)]
+
+
+@dataclass
+class Boxes2(Boxes):
+    reads: ClassVar = ("detections",)
+
+
+@dataclass
+class Enrich(Operator):
+    reads: ClassVar = ("tracks",)
+    writes: ClassVar = ("tracks",)
+
+
+@dataclass
+class Finder(Boxes):
+    names: tuple[str, ...] = ()
+
+    def classes_given(self) -> tuple[str, ...]:
+        return self.names
+
+
+@dataclass
+class Wants(Operator):
+    on: str
+
+    def classes_wanted(self) -> tuple[str, ...]:
+        return (self.on,)
+
+
+@dataclass
+class Named(Composite):
+    def expand(self) -> list[Operator]:
+        return [Wants(self.name)]
 
 
 def make(*operators: Operator | Composite) -> Pipeline:
@@ -123,6 +156,43 @@ def test_a_step_that_reads_what_nobody_writes_is_refused_with_advice() -> None:
         plan(make(Rule()), ["a"])
     with pytest.raises(GraphError, match="packets have no field 'sound'"):
         plan(make(Odd()), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("operators", "message"),
+    [
+        (
+            (Boxes(), Model()),
+            r"step 'model1': replaces the 'detections' of step 'boxes0'; give the later `detect`",
+        ),
+        ((Boxes(), Follow(), Follow()), r"step 'follow2': replaces the 'tracks' of step 'follow1'; a camera has one"),
+    ],
+)
+def test_a_step_that_would_lose_what_an_earlier_one_found_is_refused(
+    operators: tuple[Operator, ...], message: str
+) -> None:
+    with pytest.raises(GraphError, match=message):
+        plan(make(*operators), ["a"])
+
+
+def test_a_step_may_add_to_what_it_reads_and_objects_come_after_it() -> None:
+    steps = plan(make(Boxes(), Follow(), Enrich(), Rule()), ["a"]).lanes["a"].segments[0].steps
+    assert [step.name for step in steps] == ["boxes0", "follow1", "enrich2", "objects", "rule3"]
+
+
+def test_a_step_that_waits_for_a_class_which_nobody_finds_is_refused() -> None:
+    plan(make(Finder(("Person", "traffic_light")), Follow(), Wants("traffic light")), ["a"])
+    plan(make(Finder(("person",)), Boxes2(), Follow(), Wants("anything, since one detector says nothing")), ["a"])
+    message = r"step 'wants2': waits for 'persn', which no detector before it finds \(did you mean 'person'\?\)"
+    with pytest.raises(GraphError, match=message):
+        plan(make(Finder(("person",)), Follow(), Wants("persn")), ["a"])
+
+
+def test_a_composite_is_told_its_name_and_stays_as_it_was() -> None:
+    pipeline = Pipeline().then(Named(), name="color")
+    (step,) = plan(pipeline, ["a"]).lanes["a"].segments[0].steps
+    assert step.operator == Wants("color")
+    assert pipeline.steps[0].operator.name == ""
 
 
 def test_a_step_for_a_camera_that_does_not_exist_is_refused() -> None:

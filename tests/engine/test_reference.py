@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.bundle import sha256_of
 from engine.detections import Detections
 from engine.errors import BundleError
+from engine.file_entry import sha256_of
 from engine.frame_statistics import FRAME_STATISTICS
 from engine.picture import Pixels
 from engine.reference import MAX_BOXES, MAX_SAMPLES, MAX_SCENES, SAMPLE_STATISTICS, ReferenceStatistics

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import BundleError, ConfigError
+from engine.errors import BundleError, ConfigError, GraphError
 from engine.frame import CaptureTime, Frame
 from engine.onnx_import import ImportOptions, describe_onnx
 from engine.packet import Packet
@@ -22,7 +22,7 @@ from operators.detect import Detect
 from operators.infer import Infer
 from operators.letterbox import Letterbox
 from tests.frames import make_frame
-from tests.tiny_models import save_yolox, squares
+from tests.tiny_models import save_constant, save_yolox, squares
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -68,6 +68,50 @@ def test_finds_objects_in_the_frames_that_are_due(model: str) -> None:
     ]
 
 
+def test_a_second_detector_adds_its_boxes_where_the_first_one_looked(model: str, tmp_path: Path) -> None:
+    # It takes red for blue: in BGR order the model's labels are right.
+    options = ImportOptions(family="yolox", labels=("azure", "ruby"))
+    describe_onnx(save_yolox(tmp_path / "other.onnx"), options).write(tmp_path / "other")
+    pipeline = Pipeline().then(Detect(model, cadence=2)).then(Detect(str(tmp_path / "other"), merge=True), "more")
+    steps = [step.operator for s in plan(pipeline, ["gate"]).lanes["gate"].segments for step in s.steps]
+    for operator in steps:
+        operator.open()
+    found = []
+    for index in range(2):
+        packet = Packet(dataclasses.replace(make_frame(index), picture=Picture.from_bgr(squares((1, 2, "blue")))))
+        for operator in steps:
+            packet = operator.process(packet)
+        found.append(packet.detections)
+    assert found[0] is not None
+    assert [found[0].label(i) for i in range(len(found[0]))] == ["red", "azure"]
+    assert found[1] is None
+
+
+def test_a_second_detector_that_would_replace_the_first_is_refused(model: str) -> None:
+    pipeline = Pipeline().then(Detect(model)).then(Detect(model), "more")
+    with pytest.raises(
+        GraphError, match=r"step 'more.infer': replaces the 'detections' of step 'detect.infer'; give the"
+    ):
+        plan(pipeline, ["gate"])
+
+
+def test_one_that_merges_needs_a_detector_before_it(model: str) -> None:
+    with pytest.raises(GraphError, match=r"step 'detect.letterbox': reads 'detections', which no earlier step writes"):
+        plan(Pipeline().then(Detect(model, merge=True)), ["gate"])
+
+
+def test_cameras_of_their_own_may_have_detectors_of_their_own(model: str) -> None:
+    pipeline = Pipeline().then(Detect(model), cameras=["a"]).then(Detect(model, iou=0.1), "more", cameras=["b"])
+    assert len(plan(pipeline, ["a", "b"]).shared) == 2
+
+
+def test_a_classifier_is_refused(tmp_path: Path) -> None:
+    path = save_constant(tmp_path / "c.onnx", [np.array([[2, -1]], np.float32)])
+    describe_onnx(path, ImportOptions(family="classifier", labels=("a", "b"))).write(tmp_path / "c")
+    with pytest.raises(BundleError, match="c: a classifier finds no boxes; use it in a `classify` step"):
+        Detect(str(tmp_path / "c")).expand()
+
+
 def test_a_class_that_the_model_does_not_know_is_refused(model: str) -> None:
     with pytest.raises(ConfigError, match=r"detect.classes: the model has no class 'rad'; did you mean 'red'\?"):
         Detect(model, classes=("rad",)).expand()
@@ -83,8 +127,10 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
     [
         ({"min_confidence": 2.0}, "min_confidence must be above 0"),
         ({"cadence": "often"}, "cadence must be every, adaptive or a number"),
+        ({"merge": True, "cadence": 2}, "cadence belongs to the first detector"),
         ({"backend": "tensorflow"}, "unknown backend 'tensorflow'"),
         ({"max_interval": 0}, "max_interval must be at least 1 frame"),
+        ({"letterbox": "device", "place": "actor"}, "letterbox: device needs place: local; pictures do not travel"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused_without_a_model(options: dict[str, Any], message: str) -> None:

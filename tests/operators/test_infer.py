@@ -1,18 +1,26 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from engine.errors import BundleError, ConfigError
+from engine import model_runner
+from engine.bundle import Bundle
+from engine.detections import Detections
+from engine.errors import BundleError, ConfigError, DeviceMemoryError
 from engine.frame import Frame
+from engine.inference import BackendOptions
 from engine.onnx_import import ImportOptions, describe_onnx
-from engine.packet import ModelInput, Packet
-from engine.picture import Letterbox, Picture
+from engine.packet import ModelInput, Packet, PictureInput
+from engine.picture import Letterbox, Picture, Pixels
 from operators.infer import Infer
+from operators.inference_onnxruntime import InferenceOnnxruntime
 from tests.frames import make_frame
 from tests.tiny_models import save_constant, save_yolox, squares
 
@@ -74,6 +82,29 @@ def test_looked_and_nothing_there_differs_from_not_looked(tmp_path: Path) -> Non
     assert len(looked.detections) == 0
     assert looked.detections.labels == ("blue", "red")
     assert skipped is not_due
+
+
+def test_one_that_merges_adds_its_boxes_to_those_of_an_earlier_detector(tmp_path: Path) -> None:
+    operator = opened(model(tmp_path), merge=True)
+    assert operator.reads == ("tensor", "detections")
+    before = Detections(np.array([[0, 0, 9, 9]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), ("plate",))
+    merged = operator.process(packet((5, 5, "red")).replace(detections=before))
+    assert seen(merged) == [("plate", [0, 0, 9, 9]), ("red", [40, 40, 48, 48])]
+    assert merged.detections is not None
+    assert merged.detections.labels == ("plate", "blue", "red")
+
+
+def test_a_classifier_is_refused(tmp_path: Path) -> None:
+    path = save_constant(tmp_path / "c.onnx", [np.array([[2, -1]], np.float32)])
+    describe_onnx(path, ImportOptions(family="classifier", labels=("a", "b"))).write(tmp_path / "c")
+    with pytest.raises(BundleError, match="c: a classifier finds no boxes"):
+        opened(str(tmp_path / "c"))
+
+
+def test_the_classes_that_it_gives_are_those_asked_for_or_all(tmp_path: Path) -> None:
+    name = model(tmp_path)
+    assert Infer(model=name).classes_given() == ("blue", "red")
+    assert Infer(model=name, classes=("red",)).classes_given() == ("red",)
 
 
 def test_an_empty_batch_and_one_where_nothing_is_due(tmp_path: Path) -> None:
@@ -208,3 +239,130 @@ def test_a_closed_copy_can_be_opened_again(tmp_path: Path) -> None:
 def test_settings_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Infer(model="m", **options)
+
+
+class SmallDevice(InferenceOnnxruntime):
+    """A device that has memory for two pictures."""
+
+    name = "small"
+    fits = 2
+    asked: ClassVar[list[int]] = []
+
+    def infer(self, tensor: Pixels) -> list[NDArray[Any]]:
+        self.asked.append(len(tensor))
+        if len(tensor) > self.fits:
+            raise DeviceMemoryError(f"cuda:0 has no memory for {len(tensor)} pictures")
+        return super().infer(tensor)
+
+
+@pytest.fixture
+def small_device(monkeypatch: pytest.MonkeyPatch) -> type[SmallDevice]:
+    def open_backend(bundle: Bundle, name: str, require: str | None, options: BackendOptions) -> SmallDevice:
+        backend = SmallDevice(options)
+        backend.open(bundle)
+        backend.max_batch = 8
+        return backend
+
+    monkeypatch.setattr(model_runner, "open_backend", open_backend)
+    SmallDevice.asked = []
+    return SmallDevice
+
+
+def test_a_device_without_memory_gets_half_the_batch_and_nothing_is_lost(
+    tmp_path: Path, small_device: type[SmallDevice], caplog: pytest.LogCaptureFixture
+) -> None:
+    operator = opened(model(tmp_path))
+    assert operator.batch_size == 8
+    small_device.asked.clear()
+    packets = [packet((n % 8, 2, "blue"), index=n) for n in range(7)]
+    found = operator.process_batch(packets)
+    assert [seen(one) for one in found] == [[("blue", [n % 8 * 8, 16, n % 8 * 8 + 8, 24])] for n in range(7)]
+    assert small_device.asked == [7, 4, 2, 2, 2, 1]
+    assert operator.batch_size == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'tiny'}: batches of at most 4 from now on: cuda:0 has no memory for 7 pictures",
+        f"{tmp_path / 'tiny'}: batches of at most 2 from now on: cuda:0 has no memory for 4 pictures",
+    ]
+    operator.process_batch(packets)
+    assert max(small_device.asked[6:]) == 2
+
+
+class OnDevice(SmallDevice):
+    """A device that letterboxes pictures by itself."""
+
+    def infer_pictures(self, pictures: Sequence[Picture]) -> list[NDArray[Any]]:
+        return self.infer(np.stack([one.letterbox(SPEC) for one in pictures]))
+
+
+def as_picture(packet: Packet) -> Packet:
+    return packet.replace(tensor=PictureInput(packet.frame.picture, SPEC))
+
+
+def test_pictures_are_letterboxed_on_the_device_or_else_here(
+    tmp_path: Path, small_device: type[SmallDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packets = [packet((n, 2, "blue"), index=n, size_wh=(128, 64)) for n in range(5)]
+    here = opened(model(tmp_path))
+    expected = [seen(one) for one in here.process_batch(packets)]
+    assert [seen(one) for one in here.process_batch([as_picture(one) for one in packets])] == expected
+
+    monkeypatch.setattr(sys.modules[__name__], "SmallDevice", OnDevice)
+    there = opened(model(tmp_path))
+    monkeypatch.setattr(PictureInput, "pixels", None)
+    small_device.asked.clear()
+    assert [seen(one) for one in there.process_batch([as_picture(one) for one in packets])] == expected
+    assert small_device.asked == [5, 3, 2, 2, 1]
+
+
+def test_a_batch_of_both_kinds_of_input_is_letterboxed_here(
+    tmp_path: Path, small_device: type[SmallDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SmallDevice", OnDevice)
+    packets = [packet((1, 2, "blue")), as_picture(packet((3, 4, "red")))]
+    found = opened(model(tmp_path)).process_batch(packets)
+    assert [seen(one) for one in found] == [[("blue", [8, 16, 16, 24])], [("red", [24, 32, 32, 40])]]
+
+
+def test_no_memory_for_one_picture_is_an_error(
+    tmp_path: Path, small_device: type[SmallDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = opened(model(tmp_path))
+    monkeypatch.setattr(small_device, "fits", 0)
+    with pytest.raises(DeviceMemoryError, match="no memory for 1 pictures"):
+        operator.process_batch([packet((1, 2, "blue"))])
+
+
+def test_more_pictures_than_a_batch_may_have_are_given_in_pieces(
+    tmp_path: Path, small_device: type[SmallDevice]
+) -> None:
+    operator = opened(model(tmp_path), max_batch=2)
+    small_device.asked.clear()
+    found = operator.process_batch([packet((n, 2, "red"), index=n) for n in range(5)])
+    assert [len(one.detections or ()) for one in found] == [1] * 5
+    assert small_device.asked == [2, 2, 1]
+
+
+def test_on_the_processor_a_batch_is_one_picture(tmp_path: Path) -> None:
+    assert opened(model(tmp_path)).batch_size == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"require": "tensorflow"}, "unknown backend 'tensorflow'"),
+        ({"require": "auto"}, "require must name one backend, the one of `backend`, got 'auto'"),
+        ({"require": "onnxruntime", "backend": "torch"}, "require must name one backend"),
+        ({"device": "gpu"}, "device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
+        ({"precision": "half"}, "precision must be one of"),
+        ({"max_batch": 0}, "max_batch must be at least 1"),
+        ({"num_gpus": -1}, "num_gpus must not be negative, got -1"),
+    ],
+)
+def test_settings_of_backend_and_device_that_mean_nothing(fields: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Infer(model="m", **fields)
+
+
+def test_what_is_required_and_not_there_stops(tmp_path: Path) -> None:
+    with pytest.raises((BundleError, ConfigError), match="ensor"):
+        opened(model(tmp_path), require="tensorrt")

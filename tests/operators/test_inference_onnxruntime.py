@@ -1,23 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
 from engine.bundle import Bundle, Manifest
-from engine.errors import BundleError, ConfigError
-from engine.inference import backends, make_backend
+from engine.errors import BackendUnavailable, BundleError, ConfigError, DeviceLost, DeviceMemoryError
+from engine.inference import BackendOptions, backends, make_backend
 from engine.input_spec import InputSpec
 from operators.inference_onnxruntime import InferenceOnnxruntime
 from tests.tiny_models import save_constant, save_yolox
 
 
 def bundle_of(path: Path, size_wh: tuple[int, int] = (64, 64), **spec: Any) -> Bundle:
-    from engine.bundle import FileEntry
+    from engine.file_entry import FileEntry
 
     manifest = Manifest(
         name="tiny", family="yolox", labels=("blue", "red"), input=InputSpec(size_wh=size_wh, **spec),
@@ -152,6 +154,77 @@ def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
     backend = opened(bundle_of(save_yolox(tmp_path / "tiny.onnx")))
     with pytest.raises(BundleError, match=r"tiny.onnx: the model failed: .+"):
         backend.run(np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_a_build_without_cuda_says_which_one_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    backend = InferenceOnnxruntime(BackendOptions("cuda"))
+    with pytest.raises(
+        BackendUnavailable, match=r"the installed ONNX Runtime .* knows no CUDA; for `device: cuda` install"
+    ):
+        backend.open(bundle_of(save_yolox(tmp_path / "tiny.onnx")))
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this ONNX Runtime knows CUDA")
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
+def test_onnx_runtime_must_not_fall_back_to_the_cpu_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    backend = InferenceOnnxruntime(BackendOptions("cuda:1"))
+    with pytest.raises(
+        BackendUnavailable, match=r"tiny.onnx: ONNX Runtime could not take cuda:1 and would have used the CPU"
+    ):
+        backend.open(bundle_of(save_yolox(tmp_path / "tiny.onnx")))
+
+
+def test_what_is_asked_of_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    real = ort.InferenceSession
+
+    class Session:
+        def __init__(self, path: str, options: Any, providers: list[Any], enable_fallback: int) -> None:
+            asked.update(providers=providers, enable_fallback=enable_fallback)
+            self._real = real(path, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", Session)
+    backend = InferenceOnnxruntime(BackendOptions("cuda:1", max_batch=4))
+    backend.open(bundle_of(save_yolox(tmp_path / "tiny.onnx")))
+    (provider, settings), other = asked["providers"]
+    assert (provider, other, asked["enable_fallback"]) == ("CUDAExecutionProvider", "CPUExecutionProvider", 0)
+    assert (settings["device_id"], settings["use_tf32"]) == ("1", "0")
+    assert (backend.device.split()[0], backend.max_batch, backend.fixed_batch) == ("cuda:1", 4, None)
+    assert [len(part) for part in backend.infer(noise(9))] == [9]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "sentence"),
+    [
+        ("Failed to allocate memory for requested buffer of size 9", DeviceMemoryError, "too little memory"),
+        ("CUDA failure 700: an illegal memory access was encountered", DeviceLost, "the GPU is lost"),
+    ],
+)
+def test_a_gpu_s_errors_are_told_apart(text: str, expected: type[Exception], sentence: str, tmp_path: Path) -> None:
+    backend = opened(bundle_of(save_yolox(tmp_path / "tiny.onnx")))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError(text)
+
+    backend._session = SimpleNamespace(run=fail)
+    with pytest.raises(expected, match=rf"tiny.onnx: ONNX Runtime on cpu: .*{sentence}"):
+        backend.infer(noise(1))
+
+
+def test_a_precision_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None:
+    bundle = bundle_of(save_yolox(tmp_path / "tiny.onnx"))
+    InferenceOnnxruntime(BackendOptions(precision="fp32")).open(bundle)
+    with pytest.raises(BackendUnavailable, match=r"computes in the precision of the model's file, fp32, not in fp16"):
+        InferenceOnnxruntime(BackendOptions(precision="fp16")).open(bundle)
 
 
 def test_closing_needs_no_opening() -> None:

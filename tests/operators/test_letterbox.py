@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.packet import Packet
+from engine.detections import Detections
+from engine.packet import ModelInput, Packet, PictureInput
 from engine.tracks import Tracks
 from operators.letterbox import Cadence, Letterbox, horizon_s, is_uncertain
 from tests.frames import make_frame
@@ -44,6 +45,18 @@ def test_prepares_the_picture_and_says_where_it_lies() -> None:
     assert packet.tensor.pixels[:, :24].tolist() == np.full((3, 24, 32), 128).tolist()
     assert packet.tensor.pixels[:, 24:].tolist() == np.full((3, 8, 32), 114).tolist()
     assert packet.tensor.geometry.to_source(np.array([[0, 0, 32, 24]])).tolist() == [[0, 0, 64, 48]]
+
+
+def test_leaves_the_picture_to_the_device_where_it_is_told_to() -> None:
+    packet = Packet(make_frame(size_wh=(64, 48)))
+    operator = Letterbox(size_wh=(32, 32), where="device")
+    operator.open()
+    here, there = opened().process(packet).tensor, operator.process(packet).tensor
+    assert isinstance(here, ModelInput)
+    assert isinstance(there, PictureInput)
+    assert there.picture is packet.frame.picture
+    assert np.array_equal(there.pixels, here.pixels)
+    assert there.geometry == here.geometry
 
 
 def test_every_frame_is_due_by_default() -> None:
@@ -120,3 +133,14 @@ def test_a_cadence_that_means_nothing_is_refused(cadence: Cadence) -> None:
 def test_an_interval_below_one_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="max_interval must be at least 1 frame, got 0"):
         Letterbox(size_wh=(32, 32), max_interval=0)
+
+
+def test_one_that_follows_looks_where_an_earlier_detector_has_looked_and_nowhere_else() -> None:
+    operator = Letterbox(size_wh=(32, 32), follow=True)
+    operator.open()
+    first = opened().process(Packet(make_frame()))
+    assert operator.reads == ("frame", "detections")
+    looked = operator.process(first.replace(detections=Detections.empty()))
+    assert looked.tensor is not None
+    assert looked.tensor is not first.tensor
+    assert operator.process(first).tensor is None, "the first detector's input is not the second one's"

@@ -113,6 +113,16 @@ def test_a_class_that_flickers_is_not_published() -> None:
     ]
 
 
+def test_another_label_of_a_classifier_is_published_at_most_once_a_second() -> None:
+    colors = [None] * 3 + ["red"] * 12 + ["blue"] * 2 + ["red"] * 20
+    found = life([*(Row(HERE, color=color) for color in colors), None])
+    labels = [(event.object.attributes or {}).get("color") for _, event in found if event.object]
+    assert types(found) == [(0.0, "object.new"), (1.0, "object.update"), (3.7, "object.end")]
+    assert [None if one is None else one.label for one in labels] == [None, "red", "red"]
+    stays = life([Row(HERE, color="red" if i < 15 else "blue") for i in range(30)])
+    assert types(stays) == [(0.0, "object.new"), (1.5, "object.update")]
+
+
 def test_frames_without_a_tracker_end_nothing() -> None:
     assert types(play(Objects(), [[Row(HERE)], None, None, [Row(HERE)]])) == [(0.0, "object.new")]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import Bundle, sha256_of
+from engine.bundle import Bundle
 from engine.card import Card, Parity
+from engine.file_entry import sha256_of
 from engine.onnx_import import ImportOptions, describe_onnx
 from tests.tiny_models import save_yolox
 from tests.training.labelled import LABELS, rectangles

@@ -77,7 +77,7 @@ def find_detector(site: Site | None, camera: str, model: str | None) -> Composit
     """
     if model is None and site is not None:
         steps = [step.operator for step in site.pipeline.steps if step.applies_to(camera)]
-        detectors = [step for step in steps if isinstance(step, Composite) and hasattr(step, "model")]
+        detectors = [step for step in steps if isinstance(step, Composite) and hasattr(step, "cadence")]
         # Only samples are looked at, so that every one must be.
         return replace(detectors[0], cadence="every") if detectors else None  # type: ignore[type-var]
     made: Composite = load_class("detect")(model=model or find_default_model())

@@ -102,6 +102,12 @@ def test_statistics_of_another_version_are_a_warning_and_the_run_goes_on(
     assert "reference statistics of another version: vedette.reference/0" in record.getMessage()
 
 
+def test_several_detectors_have_no_training_in_common(tmp_path: Path) -> None:
+    model = make_bundle(tmp_path / "tiny")
+    steps = Pipeline().then(Detect(model)).then(Detect(model, merge=True), "more")
+    assert training_normals(SETTINGS, plan(steps, ["a"])) == {}
+
+
 def test_a_reference_that_is_no_bundle_stops_the_start(tmp_path: Path) -> None:
     wrong = dataclasses.replace(SETTINGS, reference=str(tmp_path / "none"))
     with pytest.raises(BundleError, match="none: no such model; give a bundle's folder"):

@@ -126,7 +126,7 @@ def _from_models(
     from training.evaluation.detections.robustness import condition_names, judge_condition
 
     names = () if conditions is None else condition_names(conditions)
-    dataset, words = _read_data(data, images)
+    dataset, words = read_data(data, images)
     models = [model] if other is None else [model, other]
     common = tuple(set.intersection(*(set(common_labels(one, dataset.labels)) for one in models)))
     if left_out := [label for label in dataset.labels if label not in common]:
@@ -149,8 +149,12 @@ def _from_models(
     return _Job(words, evaluations, tuple(under), lambda i: dataset.samples[i].read().bgr)
 
 
-def _read_data(path: Path, images: Path | None) -> tuple[Dataset, str]:
-    """Give what is to be judged and its name; of a recipe that is what it holds out."""
+def read_data(path: Path, images: Path | None) -> tuple[Dataset, str]:
+    """Give what is to be judged and its name; of a recipe that is what it holds out.
+
+    Raises:
+        SourceError: there are no labels, or they cannot be read.
+    """
     if path.suffix.lower() in (".yaml", ".yml"):
         from training.recipe import load_recipe
         from training.split import assemble

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ def predict(
     min_confidence: float = MIN_CONFIDENCE,
     *,
     change: Change | None = None,
+    settings: Mapping[str, Any] | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Detect objects in every picture of a data set.
@@ -53,6 +54,7 @@ def predict(
         dataset: pictures and labels; classes are matched by name, and the model's other classes are left out.
         min_confidence: weaker boxes are left out.
         change: called with a picture's position and its BGR pixels; gives the pixels that the model gets to see.
+        settings: more of `detect`, such as `require`.
         tick: called after each picture.
 
     Returns:
@@ -65,7 +67,9 @@ def predict(
     from engine.load import load_class
 
     labels = common_labels(model, dataset.labels)
-    step = load_class("detect")(model=str(model), classes=labels, min_confidence=min_confidence, iou=None)
+    step = load_class("detect")(
+        model=str(model), classes=labels, min_confidence=min_confidence, iou=None, **(settings or {})
+    )
     column = {_plain(label): i for i, label in enumerate(dataset.labels)}
     operators = step.expand()
     image_ids = [image["id"] for image in dataset.to_coco()["images"]]

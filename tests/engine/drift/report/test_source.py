@@ -15,7 +15,7 @@ from engine.operator import Source
 from engine.pipeline import Pipeline
 from engine.redact import Url
 from engine.site import Camera, Site
-from operators import Detect, MotionBlobs
+from operators import Classify, Detect, MotionBlobs
 from tests.clips import square_frames, write_clip
 from tests.engine.drift.report.builders import save_bundle
 from tests.fake_source import FakeSource
@@ -117,6 +117,7 @@ def test_finds_a_camera_of_the_site_and_its_detector() -> None:
     assert find_detector(site, "gate", "models/other") == Detect(model="models/other")
     assert find_detector(site, "yard", None) is None
     assert find_detector(Site(pipeline=Pipeline().then(MotionBlobs())), "gate", None) is None
+    assert find_detector(Site(pipeline=Pipeline().then(Classify("models/color"))), "gate", None) is None
     assert bundle_of(None) is None
 
 

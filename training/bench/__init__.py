@@ -1,0 +1,1 @@
+"""Compare what can run a detector: backends, devices, precisions and batch sizes, all in one run."""

@@ -1,0 +1,1 @@
+"""TensorRT engines of a bundle: built, compared with the ONNX model, and only then put in."""
