@@ -9,11 +9,14 @@ TRACKEVAL := trackeval==1.3.0
 demo: .venv/demo
 	$(BIN)/vedette demo
 
+# Two processes: tests that start servers wait most of their time, and the others need it.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/test lint types
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/test
 	$(BIN)/ruff format --check .
