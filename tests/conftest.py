@@ -11,7 +11,6 @@ from engine import redact
 from engine.gpu import Gpu, gpus, why_no_gpu
 from tests.cuda_driver import cuda_driver as cuda_driver
 
-
 SERVERS = ("ray", "kafka", "rtsp")
 
 
