@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -16,7 +15,6 @@ from deployments.collector import Batch, Collector, LogTail, without_latencies
 from deployments.detector_actor import RemoteDetector
 from deployments.remote_drift import open_drift
 from deployments.shipment import HostSpec, Shipment
-from engine.errors import DeviceLost
 from engine.host import CameraHost
 from engine.sinks import SinkSet
 from engine.summary import RunMeter
@@ -73,10 +71,7 @@ class _CameraActor:
         # Before the events: a camera that is seen as finished has no event left behind.
         finished = self._host.finished
         batch = self._complete(self._collector.fetch(timeout_s))
-        if isinstance(self._host.fatal, DeviceLost):
-            # Nothing in this process can use the GPU again; the supervisor starts another one.
-            print(f"vedette: {self._host.fatal}", file=sys.stderr, flush=True)
-            os._exit(1)
+        # Where a GPU was lost, too: the supervisor kills this process, and another one can use it again.
         batch.finished, batch.fatal = finished, self._host.fatal
         if time.monotonic() - self._counted_s > COUNTS_EVERY_S:
             self._counted_s = time.monotonic()

@@ -22,6 +22,9 @@ MAX_OF_RECORDINGS = 10_000
 GATHER_S = 0.02
 MAX_LINES = 200
 
+Lines = list[tuple[int, str]]
+"""Levels, and texts that begin with the name of the logger."""
+
 
 @dataclass
 class Batch:
@@ -43,7 +46,7 @@ class Batch:
     """
 
     events: list[tuple[str, list[Event], Mapping[str, str]]] = field(default_factory=list)
-    lines: list[tuple[int, str]] = field(default_factory=list)
+    lines: Lines = field(default_factory=list)
     last: dict[str, tuple[int, int]] = field(default_factory=dict)
     frames: dict[str, int] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
@@ -138,9 +141,16 @@ class LogTail(logging.Handler):
             text = f"{text}: {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         self._lines.append((record.levelno, redact(f"{record.name}: {text}")))
 
-    def fetch(self) -> list[tuple[int, str]]:
+    def fetch(self) -> Lines:
         """Give the lines since the last call."""
         lines = []
         while self._lines:
             lines.append(self._lines.popleft())
         return lines
+
+
+def log_lines(lines: Lines) -> None:
+    """Log what was said in an actor, under the name it was said by."""
+    for level, line in lines:
+        name, _, text = line.partition(": ")
+        logging.getLogger(name).log(level, "%s", text)

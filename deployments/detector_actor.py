@@ -22,6 +22,7 @@ from typing import Any, cast
 import ray
 
 from deployments.cluster import get
+from deployments.collector import Lines, LogTail, log_lines
 from deployments.shipment import Shipment
 from engine.batcher import Batcher, open_copies
 from engine.errors import DeviceLost, OperatorError, VedetteError
@@ -41,6 +42,8 @@ NUM_CALLS = 4
 # A detector that has not answered by then is asked once more; after that the frame goes on without it.
 ANSWER_S = 10.0
 WARN_EVERY_S = 10.0
+# How long an actor that was started again and cannot open its model waits before the next try.
+AGAIN_S = 5.0
 
 Done = Callable[[Packet | None], None]
 Answer = dict[str, Any] | str
@@ -93,10 +96,21 @@ class _DetectorActor:
     Args:
         shipment: holds the segment.
         num_threads: copies of an operator that runs on the cores, one a thread.
+        log_level: the least that is told.
         exit: ends the process when its GPU is lost; Ray starts another one.
     """
 
-    def __init__(self, shipment: Shipment, num_threads: int, exit: Callable[[int], Any] = os._exit) -> None:
+    def __init__(
+        self,
+        shipment: Shipment,
+        num_threads: int,
+        log_level: int = logging.WARNING,
+        exit: Callable[[int], Any] = os._exit,
+    ) -> None:
+        self._log = LogTail()
+        logging.getLogger("ray").propagate = False
+        logging.getLogger().addHandler(self._log)
+        logging.getLogger().setLevel(log_level)
         self._error: VedetteError | None = None
         self._exit = exit
         # Ray repeats the constructor when it restarts an actor, and nothing else: so all is opened here.
@@ -105,6 +119,10 @@ class _DetectorActor:
             copies = open_copies(lambda: open_shared(segment), num_threads)
         except VedetteError as error:
             self._error = error
+            if _was_restarted():
+                # It could be opened before: a GPU that was reset, or a share that was away, may come back.
+                time.sleep(AGAIN_S)
+                self._exit(1)
             return
         self._operator = copies[0]
         self._batcher = Batcher(copies, self._lost)
@@ -113,25 +131,28 @@ class _DetectorActor:
         """Give process id and node."""
         return os.getpid(), socket.gethostname()
 
-    def ready(self) -> None:
-        """Say nothing if all is well.
+    def ready(self) -> Lines:
+        """Give what was logged so far, such as which backend was taken and why.
 
         Raises:
             VedetteError: the operator could not be opened.
         """
         if self._error is not None:
             raise self._error
+        return self._log.fetch()
 
     @ray.method(concurrency_group="infer")
-    def infer(self, packets: list[Packet]) -> list[Answer]:
-        """Give an answer for each packet: the fields written, or a text that says why there are none."""
-        self.ready()
+    def infer(self, packets: list[Packet]) -> tuple[list[Answer], Lines]:
+        """Give an answer for each packet, the fields written or a text that says why there are none, and what was
+        logged since the last call.
+        """
+        lines = self.ready()
         replies: list[Future[Packet | Exception]] = []
         for packet in packets:
             reply: Future[Packet | Exception] = Future()
             replies.append(reply)
             self._batcher.put(packet, reply.set_result)
-        return [self._pack(reply.result()) for reply in replies]
+        return [self._pack(reply.result()) for reply in replies], lines + self._log.fetch()
 
     def _pack(self, reply: Packet | Exception) -> Answer:
         return f"{type(reply).__name__}: {reply}" if isinstance(reply, Exception) else extract(reply, self._operator)
@@ -140,6 +161,10 @@ class _DetectorActor:
         # Nothing in this process can use the GPU again. The hosts ask once more, and find the next process.
         print(f"vedette: {error}; the detector starts again", file=sys.stderr, flush=True)
         self._exit(1)
+
+
+def _was_restarted() -> bool:
+    return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
 
 # Ray's types do not know concurrency groups.
@@ -213,7 +238,8 @@ class RemoteDetector:
         for attempt in (1, 2):
             try:
                 ref = next(self._turns).infer.remote([bare[i] for i in left])
-                answers = get(ref, self._answer_s, f"step '{self._name}'")
+                answers, lines = get(ref, self._answer_s, f"step '{self._name}'")
+                log_lines(lines)
             except VedetteError as error:
                 answers = [str(error)] * len(left)
             for i, answer in zip(left, answers, strict=True):

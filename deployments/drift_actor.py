@@ -19,7 +19,7 @@ from typing import Any, cast
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from deployments.collector import LogTail
+from deployments.collector import Lines, LogTail
 from deployments.shipment import Shipment
 from engine.drift.monitor import DriftVerdict
 from engine.drift.port import LocalDrift
@@ -32,8 +32,6 @@ from engine.site import Camera
 
 # Hosts whose last answer is remembered; one that starts again counts anew.
 MAX_HOSTS = 1000
-
-Lines = list[tuple[int, str]]
 
 
 @dataclass(frozen=True)

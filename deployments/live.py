@@ -12,10 +12,10 @@ import ray
 
 from deployments.camera_actor import CameraActor
 from deployments.cluster import Limits, actor_options, get, num_cores, num_free_gpus, num_nodes, wanted_resources
+from deployments.collector import log_lines
 from deployments.detector_actor import DetectorActor
 from deployments.drift_actor import DriftSpec, start_drift
 from deployments.groups import Group, divide
-from deployments.remote_drift import log_lines
 from deployments.shipment import HostSpec, Shipment, gpus_of, load_sources, only
 from deployments.supervisor import Supervisor, add_counts
 from engine.drift.setup import state_path
@@ -122,11 +122,13 @@ class LiveRun:
             wanted = wanted_resources(batch_operator(segments[key]).num_gpus)
             for actor in actors:
                 get(actor.where.remote(), self._limits.place_s, name, wanted)
-                get(actor.ready.remote(), self._limits.open_s, f"{name}: opening its model")
+                log_lines(get(actor.ready.remote(), self._limits.open_s, f"{name}: opening its model"))
 
     def _make_detector(self, segment: Segment, num_gpus: float) -> Any:
         options = actor_options(wanted_resources(num_gpus))
-        return DetectorActor.options(**options).remote(Shipment.of(segment), max(1, self._cores // num_nodes()))
+        num_threads = max(1, self._cores // num_nodes())
+        log_level = logging.getLogger().getEffectiveLevel()
+        return DetectorActor.options(**options).remote(Shipment.of(segment), num_threads, log_level)
 
     def _kill_detectors(self) -> None:
         for actor in (actor for actors in self._detectors.values() for actor in actors):

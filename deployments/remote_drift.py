@@ -14,7 +14,8 @@ from typing import Any, cast
 import ray
 
 from deployments.cluster import ActorLost, get
-from deployments.drift_actor import DriftAnswer, Lines
+from deployments.collector import log_lines
+from deployments.drift_actor import DriftAnswer
 from deployments.shipment import HostSpec, only
 from engine.drift.monitor import DriftVerdict
 from engine.drift.port import DriftPort, LocalDrift
@@ -202,10 +203,3 @@ def open_drift(spec: HostSpec, actor: Any) -> DriftPort | None:
         return local
     remote = RemoteDrift(actor)
     return DriftByCamera({name: remote if camera.live else local for name, camera in spec.cameras.items()})
-
-
-def log_lines(lines: Lines) -> None:
-    """Log what was said in an actor, under the name it was said by."""
-    for level, line in lines:
-        name, _, text = line.partition(": ")
-        logging.getLogger(name).log(level, "%s", text)

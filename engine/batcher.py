@@ -33,7 +33,7 @@ def open_copies(open_one: Callable[[], BatchOperator], num_threads: int) -> list
     """
     copies = [open_one()]
     try:
-        while len(copies) < (NUM_COPIES if copies[0].batch_size > 1 else num_threads):
+        while len(copies) < (NUM_COPIES if copies[0].own_device else num_threads):
             copies.append(open_one())
     except VedetteError:
         for copy in copies:

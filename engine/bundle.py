@@ -301,6 +301,9 @@ class Bundle:
             BundleError: missing, or with other bytes than the manifest says.
         """
         path = self.root / engine.file.path
+        if path.exists() and not path.is_file():
+            # Reading a pipe, or a link to a device, might never end.
+            raise BundleError(f"{path}: the TensorRT engine cannot be read: it is no regular file; {_REBUILD}")
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from engine.bundle import Bundle
 from engine.errors import BackendUnavailable, BundleError, ConfigError
-from engine.gpu import gpus
+from engine.gpu import gpus, why_no_gpu
 from engine.inference import AUTO, BackendOptions, InferenceBackend, make_backend
 
 logger = logging.getLogger(__name__)
@@ -54,11 +54,18 @@ def open_backend(
                 raise
             reasons.append((_label(candidate, wanted), str(error)))
         else:
+            # With `auto`, the processor has reasons only where there is a GPU that stays idle.
             surprising = bool(reasons) and (
-                name != AUTO or options.precision is not None or bool(bundle.manifest.engines)
+                name != AUTO
+                or options.precision is not None
+                or bool(bundle.manifest.engines)
+                or backend.device == "cpu"
             )
             _say(_sentence(bundle, backend, reasons), logging.WARNING if surprising else logging.INFO)
             return backend
+    if options.device.startswith("cuda") and not gpus():
+        # One reason for all, and none of them has a way out.
+        raise BackendUnavailable(f"{bundle.root}: cannot run on device {options.device}: {why_no_gpu()}")
     raise BackendUnavailable(f"{bundle.root}: no backend can run this model here: {_join(reasons)}")
 
 

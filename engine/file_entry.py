@@ -27,8 +27,8 @@ class FileEntry(BaseModel):
     @field_validator("path")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
-        if not path or Path(path).is_absolute() or ".." in Path(path).parts:
-            raise ValueError(f"must be a path inside the bundle, got '{path}'")
+        if not path or "\0" in path or Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError(f"must be a path inside the bundle, got {path!r}")
         return path
 
     @classmethod

@@ -249,7 +249,9 @@ class CameraHost:
         for feed in self._feeds:
             feed.connection.stop()
         try:
-            self.wait(timeout_s)
+            # Where nothing was started, nothing will end.
+            if self._threads:
+                self.wait(timeout_s)
         except VedetteError:
             logger.debug("stopping after a failure")
         with self._work:
@@ -268,17 +270,22 @@ class CameraHost:
         return stuck + sum(thread.is_alive() for thread in self._threads)
 
     def _open_shared(self) -> list[dict[str, BatchOperator]]:
-        """Open local detectors: one set for each worker, whose thread needs no lock then, or a batcher before a GPU."""
+        """Open local detectors: one set for each worker, whose thread needs no lock then, or a batcher before them."""
         copies: list[dict[str, BatchOperator]] = [{} for _ in range(self._num_workers)]
-        for key, segment in self._plan.shared.items():
-            if key in self._remote:
-                continue
-            opened = open_copies(lambda s=segment: open_shared(s), self._num_workers)  # type: ignore[misc]
-            if opened[0].batch_size > 1:
-                self._remote[key] = _Batched(Batcher(opened, on_lost=self._lost), self._warn)
-                continue
-            for own, operator in zip(copies, opened, strict=True):
-                own[key] = operator
+        try:
+            for key, segment in self._plan.shared.items():
+                if key in self._remote:
+                    continue
+                opened = open_copies(lambda s=segment: open_shared(s), self._num_workers)  # type: ignore[misc]
+                if opened[0].own_device or opened[0].batch_size > 1:
+                    self._remote[key] = _Batched(Batcher(opened, on_lost=self._lost), self._warn)
+                    continue
+                for own, operator in zip(copies, opened, strict=True):
+                    own[key] = operator
+        except VedetteError:
+            for operator in (operator for own in copies for operator in own.values()):
+                operator.close()
+            raise
         return copies
 
     def _lost(self, error: DeviceLost) -> None:
@@ -395,6 +402,9 @@ class CameraHost:
             try:
                 (reply,) = operator.process_batch([packet])
                 return reply
+            except DeviceLost as error:
+                self._lost(error)
+                return None
             except Exception as error:
                 self._warn(f"camera '{packet.frame.camera}': step '{operator.name}' failed at frame "
                            f"{packet.frame.index} (attempt {attempt} of 2): {error}")  # fmt: skip

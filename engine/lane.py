@@ -431,7 +431,12 @@ def open_shared(segment: Segment) -> BatchOperator:
         VedetteError: it cannot be opened, such as a model that is missing.
     """
     operator = batch_operator(Segment("shared", (copy_step(segment.steps[0]),), ""))
-    operator.open()
+    try:
+        operator.open()
+    except BaseException:
+        # A model may be loaded already, and lie on a GPU.
+        operator.close()
+        raise
     return operator
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
@@ -54,8 +55,8 @@ def check_model_settings(step: ModelSettings) -> None:
         if step.require == AUTO or step.backend not in (AUTO, step.require):
             raise ValueError(f"require must name one backend, the one of `backend`, got '{step.require}'")
     BackendOptions(step.device, step.precision, step.max_batch)
-    if step.num_gpus < 0:
-        raise ValueError(f"num_gpus must not be negative, got {step.num_gpus:g}")
+    if not 0 <= step.num_gpus < math.inf:
+        raise ValueError(f"num_gpus must be 0 or more, got {step.num_gpus:g}")
 
 
 class ModelRunner:
@@ -80,6 +81,11 @@ class ModelRunner:
         self.max_batch = min(step.max_batch, self.backend.max_batch)
 
     @property
+    def on_gpu(self) -> bool:
+        """The model runs on a GPU."""
+        return self.backend.device != "cpu"
+
+    @property
     def takes_pictures(self) -> bool:
         """`infer_pictures` may be used."""
         return isinstance(self.backend, TakesPictures)
@@ -96,15 +102,16 @@ class ModelRunner:
         pieces: list[list[NDArray[Any]]] = []
         start = 0
         while start < len(batch):
+            piece = batch[start : start + self.max_batch]
             try:
-                pieces.append(infer(batch[start : start + self.max_batch]))
+                pieces.append(infer(piece))
             except DeviceMemoryError as error:
-                if self.max_batch == 1:
+                if len(piece) == 1:
                     raise
-                self.max_batch = (min(self.max_batch, len(batch) - start) + 1) // 2
+                self.max_batch = (len(piece) + 1) // 2
                 logger.warning("%s: batches of at most %d from now on: %s", self._name, self.max_batch, error)
                 continue
-            start += len(pieces[-1][0])
+            start += len(piece)
         return pieces[0] if len(pieces) == 1 else [np.concatenate(outputs) for outputs in zip(*pieces, strict=True)]
 
     def close(self) -> None:

@@ -82,10 +82,14 @@ class BatchOperator(Operator):
     def batch_size(self) -> int:
         """Packets that are worth giving at once; asked after `open()`, and again, since it may shrink.
 
-        Above 1 the operator has a device of its own: packets of all cameras are gathered for it (see engine.batcher).
-        At 1 every core has a copy.
+        Above 1 packets of all cameras are gathered for it (see engine.batcher).
         """
         return _GPU_BATCH if self.num_gpus else 1
+
+    @property
+    def own_device(self) -> bool:
+        """It computes on a GPU, which two copies keep busy; otherwise each core has a copy. Asked after `open()`."""
+        return self.num_gpus > 0
 
     def wants(self, packet: Packet) -> bool:
         """Say whether a packet has anything to do here; one that has not passes by, in order. Uses no state."""

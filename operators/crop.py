@@ -9,6 +9,7 @@ Example: none; `classify` brings it along: `- classify: {model: models/color, on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -58,7 +59,7 @@ class Crop(Operator):
 
     def __post_init__(self) -> None:
         for name in ("every_s", "min_size", "margin"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name):g}")
         if self.max_crops < 1:
             raise ValueError(f"max_crops must be at least 1, got {self.max_crops}")

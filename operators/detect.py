@@ -40,7 +40,8 @@ class Detect(Composite):
         backend: what runs the model, where it can: `tensorrt`, `torch`, `onnxruntime`, `openvino`; `auto` takes the
             fastest there is. What cannot be had is replaced, and the log says by what and why.
         require: the only backend that will do; anything else stops the run.
-        device: `cpu`, `cuda` or `cuda:1`; `auto` takes a GPU where there is one.
+        device: `cpu`, `cuda` or `cuda:1`; `auto` is the backend's usual one, and with `backend: auto` a GPU where there
+            is one.
         precision: `fp32`, `fp16`, `bf16` or `int8`; None is the backend's usual one, or that of the TensorRT engine.
         max_batch: pictures of all cameras that a GPU looks at together, at most.
         place: `local` runs it where the camera's host runs, `actor` in actors of its own.

@@ -8,6 +8,8 @@ Example: none; `detect` brings it along: `- detect: {model: models/street}`
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,6 +29,8 @@ from engine.model_runner import ModelRunner, check_model_settings
 from engine.operator import BatchOperator
 from engine.packet import ModelInput, Packet, PictureInput
 from engine.picture import LetterboxGeometry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -91,6 +95,11 @@ class Infer(BatchOperator):
         """See BatchOperator."""
         return self._runner.max_batch
 
+    @property
+    def own_device(self) -> bool:
+        """See BatchOperator."""
+        return self._runner.on_gpu
+
     def classes_given(self) -> tuple[str, ...]:
         """See Operator."""
         return self.classes or Bundle.load(self.model).manifest.labels
@@ -122,6 +131,8 @@ class Infer(BatchOperator):
         if len(pictures) == len(inputs) and self._runner.takes_pictures:
             outputs = self._runner.infer_pictures(pictures)
         else:
+            if pictures and not self._runner.takes_pictures:
+                _say_on_host(self.model, self._runner.backend.name)
             batch = inputs[0].pixels[None] if len(inputs) == 1 else np.stack([one.pixels for one in inputs])
             outputs = self._runner.infer(batch)
         return [self.decode([output[i] for output in outputs], one.geometry) for i, one in enumerate(inputs)]
@@ -142,6 +153,11 @@ class Infer(BatchOperator):
         column = found.column[keep]
         class_id = column if self._class_ids is None else self._class_ids[column]
         return Detections(xyxy[keep_rows], found.confidence[keep], class_id.astype(np.int64), self._labels)
+
+
+@functools.cache
+def _say_on_host(model: str, backend: str) -> None:
+    logger.warning("%s: %s cannot letterbox on the device, `letterbox: device` is done on the host", model, backend)
 
 
 def _best(found: Candidates, limit: int) -> Candidates:

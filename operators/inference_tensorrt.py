@@ -25,7 +25,7 @@ from engine.errors import BackendUnavailable, BundleError, DeviceLost, DeviceMem
 from engine.inference import BackendOptions, Signature
 from engine.input_spec import InputSpec
 from engine.picture import Picture, Pixels
-from engine.trt_engine import TrtEngine, TrtMachine, choose_engine, this_platform
+from engine.trt_engine import TrtEngine, TrtMachine, TrtTensor, choose_engine, this_platform
 from operators.nvidia.cuda import CudaDevice, DeviceBuffer
 from operators.nvidia.engine_runner import EngineRunner
 from operators.nvidia.image_input import ImageInput
@@ -145,7 +145,7 @@ class InferenceTensorrt:
 
     def _allocate(self, cuda: CudaDevice, shared: SharedEngine, entry: TrtEngine, spec: InputSpec) -> None:
         """Make memory for the largest batch that fits."""
-        image = next(tensor for tensor in entry.inputs if tensor.name != SIZES_INPUT)
+        image = _image(entry)
         dtype = np.dtype(image.dtype)
         if dtype == np.uint8 and not spec.is_plain:
             raise BundleError(
@@ -179,9 +179,15 @@ class InferenceTensorrt:
 
 def _choose(bundle: Bundle, capability: str, precision: str | None) -> tuple[TrtEngine, TensorrtModule]:
     """Choose an engine, and load the library that runs it; the engine that was added last is the first to be tried."""
-    engines = bundle.manifest.engines
+    width, height = bundle.manifest.input.size_wh
+    engines = [entry for entry in bundle.manifest.engines if _image(entry).shape[1:] == (3, height, width)]
     onnx_sha256 = bundle.manifest.files["onnx"].sha256
-    reasons: list[str] = []
+    # A model of free size may have been given another one since.
+    reasons = [
+        f"{entry.file.path} takes {_words(_image(entry))} pictures, the manifest says {width}x{height}"
+        for entry in reversed(bundle.manifest.engines)
+        if entry not in engines
+    ]
     for flavour in dict.fromkeys(entry.flavour for entry in reversed(engines)):
         try:
             library = load_tensorrt(flavour)
@@ -202,6 +208,14 @@ def _choose(bundle: Bundle, capability: str, precision: str | None) -> tuple[Trt
 
 def _build(bundle: Bundle) -> str:
     return f"build one: `vedette engine build {bundle.root}`"
+
+
+def _image(entry: TrtEngine) -> TrtTensor:
+    return next(tensor for tensor in entry.inputs if tensor.name != SIZES_INPUT)
+
+
+def _words(image: TrtTensor) -> str:
+    return "x".join(str(size) for size in reversed(image.shape[2:]))
 
 
 def _dtype_of(entry: TrtEngine, name: str) -> str:

@@ -126,7 +126,7 @@ def _read(path: Path) -> Graph:
     for package in ("onnx", "torch"):
         try:
             importlib.import_module(package)
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             raise BackendUnavailable(
                 f"the backend torch needs {package} ({error}): pip install 'vedette[torch]'"
             ) from None

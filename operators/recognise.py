@@ -87,6 +87,11 @@ class Recognise(BatchOperator):
         """See BatchOperator."""
         return self._runner.max_batch
 
+    @property
+    def own_device(self) -> bool:
+        """See BatchOperator."""
+        return self._runner.on_gpu
+
     def wants(self, packet: Packet) -> bool:
         """See BatchOperator: frames in which nobody's turn has come pass by."""
         return packet.crops is not None

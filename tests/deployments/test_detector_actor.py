@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import threading
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +22,17 @@ from engine.picture import Letterbox
 from engine.plan import PlannedStep, Segment
 from tests.deployments.ray_runs import part
 from tests.frames import make_frame
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """An actor listens to all of its process, which is this one here."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 def make_packet(index: int = 0) -> Packet:
@@ -151,7 +164,7 @@ def test_one_packet_that_cannot_be_processed_does_not_spoil_its_batch() -> None:
     actor = _DetectorActor(Shipment.of(make_segment()), 1)
     good, bad = make_packet(0), make_packet(1).replace(tensor="no tensor")
 
-    answers = infer(actor, [good, bad, good])
+    answers, _ = infer(actor, [good, bad, good])
 
     assert [isinstance(answer, str) for answer in answers] == [False, True, False]
     assert "AttributeError" in cast(str, answers[1])
@@ -181,8 +194,41 @@ def test_a_lost_gpu_ends_the_process_so_that_ray_starts_another(
     monkeypatch.setattr(type(segment.steps[0].operator), "process_batch", lose)
     actor = _DetectorActor(Shipment.of(segment), 1, exit=codes.append)
 
-    answers = infer(actor, [make_packet(0), make_packet(1)])
+    answers, _ = infer(actor, [make_packet(0), make_packet(1)])
 
     assert answers == ["DeviceLost: cuda:0: an illegal address was used"] * 2
     assert set(codes) == {1}
     assert "vedette: cuda:0: an illegal address was used; the detector starts again" in capfd.readouterr().err
+
+
+def test_what_the_operator_logs_reaches_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shrink(self: Any, packets: list[Packet]) -> list[Packet]:
+        logging.getLogger("engine.model_runner").warning("batches of at most 4 from now on")
+        return packets
+
+    segment = make_segment()
+    operator = type(segment.steps[0].operator)
+    monkeypatch.setattr(operator, "open", lambda self: logging.getLogger("engine.choice").warning("runs on the CPU"))
+    monkeypatch.setattr(operator, "process_batch", shrink)
+    actor = _DetectorActor(Shipment.of(segment), 1)
+
+    assert cast(Any, actor).ready() == [(logging.WARNING, "engine.choice: runs on the CPU")]
+    heard: list[Any] = []
+    monkeypatch.setattr(detector_actor, "log_lines", heard.extend)
+    ask(monkeypatch, actor, [make_packet()], [])
+    assert heard == [(logging.WARNING, "engine.model_runner: batches of at most 4 from now on")]
+
+
+def test_an_actor_that_was_restarted_and_cannot_open_its_model_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any) -> None:
+        raise BundleError("no GPU")
+
+    codes: list[int] = []
+    segment = make_segment()
+    monkeypatch.setattr(type(segment.steps[0].operator), "open", refuse)
+    monkeypatch.setattr(detector_actor, "_was_restarted", lambda: True)
+    monkeypatch.setattr(detector_actor, "AGAIN_S", 0.0)
+
+    _DetectorActor(Shipment.of(segment), 1, exit=codes.append)
+
+    assert codes == [1]

@@ -20,6 +20,7 @@ class Device(BatchOperator):
     """Waits until it may go on; remembers its batches."""
 
     size: int = 4
+    on_gpu: bool = True
     fault: Callable[[list[Packet]], None] | None = None
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1000))
     batches: list[list[int]] = field(default_factory=list)
@@ -29,6 +30,10 @@ class Device(BatchOperator):
     @property
     def batch_size(self) -> int:
         return self.size
+
+    @property
+    def own_device(self) -> bool:
+        return self.on_gpu
 
     def process_batch(self, packets: list[Packet]) -> list[Packet]:
         self.go.acquire()
@@ -177,9 +182,14 @@ def test_detectors_on_one_device_take_turns() -> None:
     sparse.close()
 
 
-@pytest.mark.parametrize(("size", "num_threads", "copies"), [(1, 4, 4), (8, 4, 2), (8, 1, 2), (1, 1, 1)])
-def test_a_device_has_two_copies_and_cores_have_one_a_thread(size: int, num_threads: int, copies: int) -> None:
-    assert len(open_copies(lambda: Device(size=size), num_threads)) == copies
+@pytest.mark.parametrize(
+    ("on_gpu", "size", "num_threads", "copies"),
+    [(False, 1, 4, 4), (False, 4, 3, 3), (True, 8, 4, 2), (True, 8, 1, 2), (True, 1, 4, 2), (False, 1, 1, 1)],
+)
+def test_a_gpu_has_two_copies_and_cores_have_one_a_thread(
+    on_gpu: bool, size: int, num_threads: int, copies: int
+) -> None:
+    assert len(open_copies(lambda: Device(size=size, on_gpu=on_gpu), num_threads)) == copies
 
 
 def test_copies_that_were_opened_are_closed_when_one_fails() -> None:
@@ -188,7 +198,7 @@ def test_copies_that_were_opened_are_closed_when_one_fails() -> None:
     def open_one() -> BatchOperator:
         if len(opened) == 2:
             raise VedetteError("no memory")
-        opened.append(Device(size=1))
+        opened.append(Device(size=1, on_gpu=False))
         return opened[-1]
 
     with pytest.raises(VedetteError, match="no memory"):

@@ -7,6 +7,7 @@ import pytest
 
 from engine.bundle import Bundle
 from engine.errors import BundleError
+from engine.file_entry import FileEntry
 from tests.engine_rows import add_engine, tiny_bundle, trt_engine
 from tests.tiny_models import save_yolox
 
@@ -92,3 +93,20 @@ def test_a_manifest_whose_engine_has_unknown_keys_is_refused(tmp_path: Path) -> 
         BundleError, match=r"engines\.0\.precison: unknown key 'precison' \(did you mean 'precision'\?\)"
     ):
         Bundle.load(bundle.root)
+
+
+def test_an_engine_that_is_a_link_to_a_device_is_not_read(tmp_path: Path) -> None:
+    bundle = add_engine(tiny_bundle(tmp_path / "model"), tmp_path)
+    path = bundle.root / "engines/a.engine"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(
+        BundleError, match=r"a\.engine: the TensorRT engine cannot be read: it is no regular file; build"
+    ):
+        bundle.read_engine(bundle.manifest.engines[0])
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../a.engine", "engines/../../a.engine", "a\0.engine"])
+def test_an_engine_stays_inside_its_bundle(path: str) -> None:
+    with pytest.raises(ValueError, match="must be a path inside the bundle"):
+        FileEntry(path=path, sha256="a" * 64, size=1)

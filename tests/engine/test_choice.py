@@ -140,6 +140,24 @@ def test_a_model_without_engines_falls_back_quietly(
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
+def test_a_gpu_that_stays_idle_is_said_aloud(
+    machine: Machine, bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.faults = {name: BackendUnavailable(f"no {name}") for name in ("tensorrt", "torch", "onnxruntime cuda")}
+    assert open_backend(bundle).device == "cpu"
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_without_any_gpu_a_device_that_is_named_has_one_reason(
+    machine: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "gpus", lambda: ())
+    monkeypatch.setattr(choice, "why_no_gpu", lambda: "no NVIDIA driver")
+    machine.faults = {name: BackendUnavailable(f"no {name}") for name in ("tensorrt", "torch", "onnxruntime")}
+    with pytest.raises(BackendUnavailable, match=r"model: cannot run on device cuda: no NVIDIA driver$"):
+        open_backend(bundle, options=BackendOptions("cuda"))
+
+
 def test_altered_engines_and_full_gpus_lead_to_the_next_backend(machine: Machine, bundle: Bundle) -> None:
     machine.faults = {"tensorrt": BundleError("altered"), "onnxruntime cuda": DeviceMemoryError("full")}
     assert open_backend(bundle).name == "torch"

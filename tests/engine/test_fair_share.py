@@ -112,6 +112,10 @@ class Model(BatchOperator):
     def batch_size(self) -> int:
         return 8 if self.on_device else 1
 
+    @property
+    def own_device(self) -> bool:
+        return self.on_device
+
     def process_batch(self, packets: list[Packet]) -> list[Packet]:
         if self.on_device:
             with self.device.turn():

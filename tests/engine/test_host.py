@@ -410,6 +410,10 @@ class OnDevice(BatchOperator):
     def batch_size(self) -> int:
         return 8
 
+    @property
+    def own_device(self) -> bool:
+        return self.batch_size > 1
+
     def open(self) -> None:
         self.sizes: list[int] = []
         self.closed = False
@@ -471,3 +475,40 @@ def test_a_lost_gpu_ends_the_host_with_its_reason(devices: list[OnDevice]) -> No
         pytest.raises(DeviceLost, match="cuda:0 is gone"),
     ):
         host.wait(10)
+
+
+@dataclass
+class OnCores(OnDevice):
+    """Likewise, a copy for each worker: a model that takes one picture at once."""
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+
+@dataclass
+class HalfOpen(OnCores):
+    """Fails with its model loaded."""
+
+    writes: ClassVar[Any] = ()
+
+    def open(self) -> None:
+        super().open()
+        raise BundleError("no such class")
+
+
+def test_a_gpu_that_is_lost_to_a_worker_ends_the_host_too(devices: list[OnDevice]) -> None:
+    with (
+        running({"a": lambda: FakeSource(20)}, OnCores(lost=True), SayIndex()) as (host, _),
+        pytest.raises(DeviceLost, match="cuda:0 is gone"),
+    ):
+        host.wait(10)
+
+
+def test_where_one_detector_cannot_be_opened_all_are_closed(devices: list[OnDevice]) -> None:
+    with (
+        pytest.raises(BundleError, match="no such class"),
+        running({"a": lambda: FakeSource(20)}, OnCores(), HalfOpen()),
+    ):
+        pytest.fail("it started")
+    assert len(devices) == 3

@@ -129,6 +129,7 @@ def test_a_margin_shows_what_is_around() -> None:
     ("options", "message"),
     [
         ({"every_s": -1}, "every_s must be 0 or more, got -1"),
+        ({"every_s": float("inf")}, "every_s must be 0 or more, got inf"),
         ({"min_size": -1}, "min_size must be 0 or more"),
         ({"margin": float("nan")}, "margin must be 0 or more, got nan"),
         ({"max_crops": 0}, "max_crops must be at least 1, got 0"),

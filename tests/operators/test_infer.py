@@ -299,12 +299,19 @@ def as_picture(packet: Packet) -> Packet:
 
 
 def test_pictures_are_letterboxed_on_the_device_or_else_here(
-    tmp_path: Path, small_device: type[SmallDevice], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    small_device: type[SmallDevice],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     packets = [packet((n, 2, "blue"), index=n, size_wh=(128, 64)) for n in range(5)]
     here = opened(model(tmp_path))
     expected = [seen(one) for one in here.process_batch(packets)]
-    assert [seen(one) for one in here.process_batch([as_picture(one) for one in packets])] == expected
+    caplog.clear()
+    for _ in range(2):
+        assert [seen(one) for one in here.process_batch([as_picture(one) for one in packets])] == expected
+    (said,) = caplog.messages
+    assert "cannot letterbox on the device, `letterbox: device` is done on the host" in said
 
     monkeypatch.setattr(sys.modules[__name__], "SmallDevice", OnDevice)
     there = opened(model(tmp_path))
@@ -355,7 +362,7 @@ def test_on_the_processor_a_batch_is_one_picture(tmp_path: Path) -> None:
         ({"device": "gpu"}, "device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
         ({"precision": "half"}, "precision must be one of"),
         ({"max_batch": 0}, "max_batch must be at least 1"),
-        ({"num_gpus": -1}, "num_gpus must not be negative, got -1"),
+        ({"num_gpus": -1}, "num_gpus must be 0 or more, got -1"),
     ],
 )
 def test_settings_of_backend_and_device_that_mean_nothing(fields: dict[str, Any], match: str) -> None:

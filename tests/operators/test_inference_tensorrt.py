@@ -472,6 +472,10 @@ def test_an_engine_that_fails_says_why(trt: FakeTensorrt, tmp_path: Path) -> Non
         ({"onnx_sha256": "a" * 64}, "was built of another model"),
         ({"precision": "int8"}, "computes in int8, wanted is fp16"),
         ({"flavour": "tensorrt_rtx"}, "TensorRT for RTX is not installed"),
+        (
+            {"inputs": (TrtTensor(name="images", shape=(-1, 3, 96, 128), dtype="float32"),)},
+            "a.engine takes 128x96 pictures, the manifest says 64x64",
+        ),
     ],
 )
 def test_an_engine_that_does_not_fit_says_why_and_what_to_do(
@@ -485,6 +489,18 @@ def test_an_engine_that_does_not_fit_says_why_and_what_to_do(
     )
     with pytest.raises(BackendUnavailable, match=expected_text):
         opened(bundle, precision="fp16")
+
+
+def test_a_model_of_free_size_that_was_given_another_one_needs_another_engine(
+    trt: FakeTensorrt, tmp_path: Path
+) -> None:
+    fixed = save_yolox(tmp_path / "model.onnx")
+    bundle = add_fake_engine(tiny_bundle(tmp_path, fixed))
+    smaller = bundle.manifest.model_copy(update={"input": InputSpec(size_wh=(32, 32))})
+    with pytest.raises(
+        BackendUnavailable, match=r"engines/a\.engine takes 64x64 pictures, the manifest says 32x32; bui"
+    ):
+        opened(Bundle(bundle.root, smaller))
 
 
 def test_a_bundle_without_engines_says_how_to_build_one(tmp_path: Path) -> None:
@@ -515,8 +531,8 @@ def test_an_engine_that_cannot_be_loaded_shows_the_library_s_reason(trt: FakeTen
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"inputs": (TrtTensor(name="images", shape=(-1, 3, 32, 32), dtype="float32"),)},
-         r"the inputs are images \(-1, 3, 64, 64\) float32, the manifest says images \(-1, 3, 32, 32\) float32"),
+        ({"inputs": (TrtTensor(name="picture", shape=(-1, 3, 64, 64), dtype="float32"),)},
+         r"the inputs are images \(-1, 3, 64, 64\) float32, the manifest says picture \(-1, 3, 64, 64\) float32"),
         ({"outputs": (TrtTensor(name="boxes", shape=(-1, 84, 7), dtype="float32"),)},
          r"the outputs are output \(-1, 84, 7\) float32, the manifest says boxes"),
         ({"outputs": (TrtTensor(name="output", shape=(-1, 84, 7), dtype="float16"),)}, r"the outputs are .*float32, the manifest says .*float16"),

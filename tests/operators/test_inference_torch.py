@@ -85,6 +85,16 @@ def test_says_how_to_get_it(package: str, tmp_path: Path, monkeypatch: pytest.Mo
         opened(path)
 
 
+def test_a_library_of_pytorch_s_that_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise OSError("libcudart.so.13: cannot open shared object file")
+
+    path = save_yolox(tmp_path / "tiny.onnx")
+    monkeypatch.setattr("importlib.import_module", fail)
+    with pytest.raises(BackendUnavailable, match=r"needs onnx \(libcudart.so.13: cannot open shared object file\)"):
+        InferenceTorch().inspect(path)
+
+
 def test_a_pytorch_without_cuda_is_told_apart_from_a_machine_without_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
