@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,11 @@ from engine.gpu import Gpu, gpus, why_no_gpu
 from tests.cuda_driver import cuda_driver as cuda_driver
 
 SERVERS = ("ray", "kafka", "rtsp")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C arrive: a process that was started in the background by a shell is deaf to it, and so are its tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
