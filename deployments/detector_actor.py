@@ -164,7 +164,8 @@ class _DetectorActor:
 
 
 def _was_restarted() -> bool:
-    return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)
+    context = ray.get_runtime_context() if ray.is_initialized() else None
+    return context is not None and context.get_actor_id() is not None and context.was_current_actor_reconstructed
 
 
 # Ray's types do not know concurrency groups.

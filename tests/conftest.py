@@ -15,11 +15,6 @@ from tests.cuda_driver import cuda_driver as cuda_driver
 SERVERS = ("ray", "kafka", "rtsp")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C arrive: a process that was started in the background by a shell is deaf to it, and so are its tests."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where tests run in two processes, keep those that start servers in one: they wait more than they compute."""
@@ -33,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What cameras' normal is kept in must not be the folder of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> None:
+    """Let Ctrl-C arrive as usual: a shell's background process is deaf to it, and commands leave handlers behind."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -53,7 +53,7 @@ def test_detectors_share_the_gpus_in_turns(
     monkeypatch.setattr(live, "num_free_gpus", lambda: free_gpus)
     monkeypatch.setattr(live, "num_nodes", lambda: 3)
     monkeypatch.setattr(live, "num_cores", lambda: 2)
-    monkeypatch.setattr(live, "get", lambda *_: None)
+    monkeypatch.setattr(live, "get", lambda *_: [])
     monkeypatch.setattr(live.LiveRun, "_make_detector", make)
     site = make_site({"a": "a?num=3"}, *(Detector(number, share) for number, share in enumerate(shares)))
     live.LiveRun(Request(site, None, None, 1), plan(site.pipeline, site.cameras), Limits())._start_detectors()
