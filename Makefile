@@ -9,14 +9,11 @@ TRACKEVAL := trackeval==1.3.0
 demo: .venv/demo
 	$(BIN)/vedette demo
 
-# Two processes: tests that start servers wait most of their time, and the others need it.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
-
 test: .venv/test
-	$(PYTEST)
+	$(BIN)/python -m pytest
 
 check: .venv/test lint types
-	$(PYTEST)
+	$(BIN)/python -m pytest
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

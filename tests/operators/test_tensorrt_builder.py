@@ -278,7 +278,7 @@ def test_ctrl_c_stops_it_at_the_next_step(tmp_path: Path) -> None:
         if len(told) == 1:
             # Time for the other thread to begin to wait for this one, and then to be interrupted.
             never.wait(0.2)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             never.wait(2)
         return True
 

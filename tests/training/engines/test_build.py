@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -338,7 +337,7 @@ def test_a_network_that_cannot_be_built_is_called_by_the_name_of_its_bundle(bund
 
 def test_a_signal_waits_while_the_folder_is_exchanged(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def copy(source: Path, target: Path) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         monkeypatch.undo()
         shutil.copyfile(source, target)
 

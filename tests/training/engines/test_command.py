@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -124,7 +123,7 @@ def test_a_build_can_be_stopped(
             return "tensorrt_rtx", "1.0"
 
         def build(self, request: BuildRequest) -> BuiltEngine:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             raise AssertionError("not stopped")
 
     monkeypatch.setattr("engine.trt_build.make_builder", Stopped)
