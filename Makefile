@@ -9,17 +9,11 @@ TRACKEVAL := trackeval==1.3.0
 demo: .venv/demo
 	$(BIN)/vedette demo
 
-# TensorRT's library and the stand-in for the CUDA driver run in processes of their own: in one that had run thousands of
-# other tests before, it sometimes crashed.
-RUNTIME := tests/operators/nvidia tests/operators/test_inference_tensorrt.py tests/operators/test_tensorrt_builder.py
-BUILDS := tests/training/engines tests/training/precision tests/training/bench
-
 test: .venv/test
-	$(BIN)/python -m pytest $(RUNTIME)
-	$(BIN)/python -m pytest $(BUILDS)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(RUNTIME) $(BUILDS))
+	$(BIN)/python -m pytest
 
-check: lint types test
+check: .venv/test lint types
+	$(BIN)/python -m pytest
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ and the same model would give other boxes on other machines.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,35 +65,26 @@ class InferenceOpenvino:
         self.precision = _precision(core, self._options.precision)
         model = _read(self._path, core)
         image = picture_input(self._path, [_info(port) for port in model.inputs])
-        spec = bundle.manifest.input
-        check_size(self._path, image, spec.size_wh)
+        self._image, self._spec = image.name, bundle.manifest.input
+        size_wh = self._spec.size_wh
+        check_size(self._path, image, size_wh)
         names = [port.get_any_name() for port in model.inputs]
         extra = extra_inputs(self._path, names, image.name)
         self.fixed_batch = image.shape[0]
         self.max_batch = self._batch = self.fixed_batch or 1
-        self._pictures = np.zeros((self._batch, 3, spec.size_wh[1], spec.size_wh[0]), np.uint8)
+        self._pictures = np.zeros((self._batch, 3, size_wh[1], size_wh[0]), np.uint8)
         self._feed = {image.name: self._pictures} | {
-            name: np.array([spec.size_wh] * self._batch, np.int64) for name in extra
+            name: np.array([size_wh] * self._batch, np.int64) for name in extra
         }
-        try:
-            # Shapes that are known run a quarter faster than free ones.
-            model.reshape({name: list(array.shape) for name, array in self._feed.items()})
-            compiled = core.compile_model(_with_pictures(model, image.name, spec), "CPU", _settings(self.precision))
-            self._request = compiled.create_infer_request()
-        except RuntimeError as error:
-            raise BundleError(f"{self._path}: OpenVINO cannot load it: {_reason(error)}") from error
-        self._outputs = list(compiled.outputs)
+        self._request = self._compile(model)
+        self._outputs = list(self._request.get_compiled_model().outputs)
 
     def infer(self, tensor: Pixels) -> list[NDArray[Any]]:
         """See InferenceBackend."""
         results: list[NDArray[Any]] = []
         for start in range(0, len(tensor), self._batch):
             piece = tensor[start : start + self._batch]
-            self._pictures[: len(piece)] = piece
-            try:
-                self._request.infer(self._feed, share_inputs=True)
-            except RuntimeError as error:
-                raise BundleError(f"{self._path}: the model failed: {_reason(error)}") from error
+            self._run(self._request, piece)
             arrays = [self._request.get_tensor(port).data for port in self._outputs]
             if not results:
                 results = [np.empty((len(tensor), *a.shape[1:]), _widened(a.dtype)) for a in arrays]
@@ -100,19 +92,68 @@ class InferenceOpenvino:
                 result[start : start + len(piece)] = array[: len(piece)]
         return results
 
+    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, str, float]]:
+        """Time the model's layers.
+
+        Args:
+            tensor: as for `infer`.
+            runs: how often.
+
+        Returns:
+            Layers in the order they run, the kind of each, and mean milliseconds for all the pictures.
+        """
+        request = self._compile(_read(self._path, _core()), PERF_COUNT=True)
+        total_s: dict[tuple[str, str], float] = {}
+        # The first run does more than later ones.
+        for counts in [False] + [True] * runs:
+            for start in range(0, len(tensor), self._batch):
+                self._run(request, tensor[start : start + self._batch])
+                for layer in request.profiling_info if counts else ():
+                    key = layer.node_name, layer.node_type
+                    total_s[key] = total_s.get(key, 0.0) + layer.real_time.total_seconds()
+        return [(name, kind, seconds * 1000 / runs) for (name, kind), seconds in total_s.items()]
+
     def close(self) -> None:
         """See InferenceBackend."""
         self._request = None
 
+    def _compile(self, model: openvino.Model, **more: Any) -> Any:
+        try:
+            # Shapes that are known run a quarter faster than free ones.
+            model.reshape({name: list(array.shape) for name, array in self._feed.items()})
+            ready = _with_pictures(model, self._image, self._spec)
+            return _core().compile_model(ready, "CPU", _settings(self.precision) | more).create_infer_request()
+        except RuntimeError as error:
+            raise BundleError(f"{self._path}: OpenVINO cannot load it: {_reason(error)}") from error
+
+    def _run(self, request: Any, pictures: Pixels) -> None:
+        self._pictures[: len(pictures)] = pictures
+        try:
+            request.infer(self._feed, share_inputs=True)
+        except RuntimeError as error:
+            raise BundleError(f"{self._path}: the model failed: {_reason(error)}") from error
+
+
+_lock = threading.Lock()
+_cores: list[openvino.Core] = []
+
 
 def _core() -> openvino.Core:
+    """Give the one Core of this process.
+
+    Its CPU plugin brings the thread that loads it a stack for signal handlers, and unmaps it when the Core goes, from
+    whichever thread: with a second Core, or in a second thread, the next signal would then end the process.
+    """
     try:
         import openvino
     except ImportError as error:
         raise BackendUnavailable(
             f"the backend openvino needs openvino ({error}): pip install 'vedette[openvino]'"
         ) from None
-    return openvino.Core()
+    with _lock:
+        if not _cores:
+            _cores.append(openvino.Core())
+        return _cores[0]
 
 
 def _precision(core: openvino.Core, wanted: str | None) -> str:

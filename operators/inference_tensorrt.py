@@ -96,7 +96,7 @@ class InferenceTensorrt:
         """
         return self._in_pieces(ImageInput.put_pictures, pictures)
 
-    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, float]]:
+    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, str, float]]:
         """Time the engine's layers.
 
         Args:
@@ -104,12 +104,12 @@ class InferenceTensorrt:
             runs: how often.
 
         Returns:
-            Layers in the order they run, and mean milliseconds.
+            Layers in the order they run, an empty kind, since TensorRT does not tell it, and mean milliseconds.
         """
         cuda, runner, images = self._opened()
         with cuda.activate():
             images.put(tensor, runner.inputs[self._image])
-            return runner.profile(max(len(tensor), self._min_batch), runs)
+            return [(name, "", ms) for name, ms in runner.profile(max(len(tensor), self._min_batch), runs)]
 
     def close(self) -> None:
         """See InferenceBackend."""

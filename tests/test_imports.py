@@ -28,7 +28,7 @@ HEAVY = {
             "training/evaluation/detections/gallery.py", "replay_data/*"},
     "av": {"operators/video.py", "operators/annotate.py", "operators/recorder.py", "replay_data/*"},
     "onnxruntime": {"training/bench/layers.py", "operators/inference_onnxruntime.py"},
-    "openvino": {"operators/inference_openvino.py", "training/bench/layers.py"},
+    "openvino": {"operators/inference_openvino.py"},
     "filterpy": {"operators/sort_reference.py"},
     "kafka": {"operators/kafka.py", "operators/commands/events.py", "deployments/embedded_broker.py"},
     "scipy": {"engine/association.py", "training/*"},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,43 @@ def test_bf16_is_refused_where_the_processor_has_none(tmp_path: Path, monkeypatc
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     with pytest.raises(BackendUnavailable, match=r"this processor has no bf16, and OpenVINO would take fp32"):
         opened(tmp_path, precision="bf16")
+
+
+OPEN_TWICE_AND_SIGNAL = """
+import gc, signal, sys, threading
+from pathlib import Path
+from tests.operators.test_inference_openvino import opened
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+backends = [opened(Path(sys.argv[1])), opened(Path(sys.argv[1]))]
+def close():
+    while backends:
+        backends.pop(0).close()
+    gc.collect()
+thread = threading.Thread(target=close)
+thread.start()
+thread.join()
+signal.raise_signal(signal.SIGUSR1)
+print(heard)
+"""
+
+
+def test_signals_are_heard_after_it_was_closed(tmp_path: Path) -> None:
+    # OpenVINO's stack for signal handlers must not be taken away: the process would die of the next signal, silently.
+    run = subprocess.run(
+        [sys.executable, "-c", OPEN_TWICE_AND_SIGNAL, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (0, "[1]\n"), run.stderr
+
+
+def test_layers_are_timed(tmp_path: Path) -> None:
+    backend = opened(tmp_path)
+    one, four = (backend.profile(noise(n), runs=5) for n in (1, 4))
+    assert [kind for _, kind, _ in one] == [kind for _, kind, _ in four]
+    assert "Convolution" in {kind for _, kind, _ in one}
+    assert all(ms >= 0 for *_, ms in one)
+    assert sum(ms for *_, ms in four) > 0
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

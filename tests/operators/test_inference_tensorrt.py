@@ -263,7 +263,7 @@ def test_layers_are_timed(ground: Ground, tmp_path: Path) -> None:
     backend = opened(ground.bundle(save_yolox(tmp_path / "model.onnx")))
     layers = backend.profile(noise(2), runs=3)
     assert layers
-    assert all(isinstance(layer, str) and ms >= 0 for layer, ms in layers)
+    assert all(isinstance(layer, str) and ms >= 0 for layer, _, ms in layers)
     backend.close()
 
 
@@ -292,7 +292,7 @@ def test_says_what_it_runs_where(trt: FakeTensorrt, tmp_path: Path) -> None:
     assert (backend.name, backend.precision, backend.device) == ("tensorrt", "fp16", "cuda:0 (Stand-in 0)")
     assert (backend.fixed_batch, backend.max_batch) == (None, 3)
     assert backend.device_bytes >= 3 * (2 * 3 * 64 * 64 + 1000)
-    assert backend.profile(noise(2), runs=3) == [("conv", 0.25), ("head", 0.5)]
+    assert backend.profile(noise(2), runs=3) == [("conv", "", 0.25), ("head", "", 0.5)]
     backend.close()
     backend.close()
 

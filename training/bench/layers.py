@@ -20,7 +20,6 @@ from engine.input_spec import InputSpec
 from engine.picture import Pixels
 
 _WARM_RUNS, _RUNS = 3, 10
-_OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,8 @@ class LayerTime:
 class HasProfiler(Protocol):
     """A backend that can time its layers by itself."""
 
-    max_batch: int
-
-    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, float]]:
-        """Give layers and their mean milliseconds, of at most `max_batch` pictures."""
+    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, str, float]]:
+        """Give layers, the kind of each where it is known, and their mean milliseconds."""
 
 
 def layer_times(backend: InferenceBackend, bundle: Bundle, pictures: Pixels) -> tuple[LayerTime, ...]:
@@ -60,11 +57,9 @@ def layer_times(backend: InferenceBackend, bundle: Bundle, pictures: Pixels) -> 
         BackendUnavailable: the backend has no profiler that tells.
     """
     if isinstance(backend, HasProfiler):
-        found = [LayerTime(name, "", ms) for name, ms in backend.profile(pictures, _RUNS)]
+        found = [LayerTime(*layer) for layer in backend.profile(pictures, _RUNS)]
     elif backend.name == "onnxruntime" and backend.device == "cpu":
         found = _onnxruntime(bundle, _batch(backend, pictures))
-    elif backend.name == "openvino":
-        found = _openvino(bundle, _batch(backend, pictures), backend.precision)
     elif backend.name == "torch":
         found = _torch(backend, pictures)
     else:
@@ -114,23 +109,6 @@ def _onnxruntime(bundle: Bundle, pictures: Pixels) -> list[LayerTime]:
     for event in events:
         if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
             runs[event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]].append(event["dur"] / 1000)
-    return _medians((name, kind, ms) for (name, kind), ms in runs.items())
-
-
-def _openvino(bundle: Bundle, pictures: Pixels, precision: str) -> list[LayerTime]:
-    import openvino
-
-    settings: dict[str, Any] = {"PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1}
-    if precision in _OPENVINO_TYPES:
-        settings["INFERENCE_PRECISION_HINT"] = _OPENVINO_TYPES[precision]
-    model = openvino.Core().compile_model(str(bundle.file("onnx")), "CPU", settings)
-    request = model.create_infer_request()
-    images = _normalised(bundle.manifest.input, pictures)
-    runs: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for _ in range(_WARM_RUNS + _RUNS):
-        request.infer({model.input(0): images})
-        for layer in request.profiling_info:
-            runs[layer.node_name, layer.node_type].append(layer.real_time.total_seconds() * 1000)
     return _medians((name, kind, ms) for (name, kind), ms in runs.items())
 
 

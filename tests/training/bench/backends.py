@@ -57,14 +57,14 @@ class Telling(Plain):
     device = "cuda:0 (NVIDIA L4)"
     max_batch = 8
 
-    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, float]]:
-        return [("relu", 0.05), ("conv", 0.15)]
+    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, str, float]]:
+        return [("relu", "", 0.05), ("conv", "", 0.15)]
 
 
 class Cramped(Telling):
     """Has no memory to profile."""
 
-    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, float]]:
+    def profile(self, tensor: Pixels, runs: int) -> list[tuple[str, str, float]]:
         raise DeviceMemoryError("no memory for another context")
 
 
