@@ -10,8 +10,10 @@ import functools
 import logging
 from dataclasses import replace
 
+import numpy as np
+
 from engine.bundle import Bundle
-from engine.errors import BackendUnavailable, BundleError, ConfigError
+from engine.errors import BackendUnavailable, BundleError, ConfigError, DeviceLost
 from engine.gpu import gpus, why_no_gpu
 from engine.inference import AUTO, BackendOptions, InferenceBackend, make_backend
 
@@ -29,6 +31,9 @@ def open_backend(
 ) -> InferenceBackend:
     """Open a bundle's model with the first backend that can run it.
 
+    It has run a grey picture before it is given: some engines open and then cannot run, and the first frame of a camera
+    is not the time to notice, nor to wait for what a first run prepares.
+
     Args:
         bundle: the model.
         name: the backend to try first; `auto` leaves the order to `candidates`.
@@ -37,6 +42,7 @@ def open_backend(
 
     Raises:
         BundleError: no backend can run it; says why not, of each.
+        DeviceLost: the GPU failed meanwhile.
         ConfigError: there is no such backend.
     """
     options = options or BackendOptions()
@@ -48,6 +54,10 @@ def open_backend(
             continue
         try:
             backend.open(bundle)
+            _run_first_picture(bundle, backend)
+        except DeviceLost:
+            backend.close()
+            raise
         except BundleError as error:
             backend.close()
             if len(tries) == 1:
@@ -67,6 +77,11 @@ def open_backend(
         # One reason for all, and none of them has a way out.
         raise BackendUnavailable(f"{bundle.root}: cannot run on device {options.device}: {why_no_gpu()}")
     raise BackendUnavailable(f"{bundle.root}: no backend can run this model here: {_join(reasons)}")
+
+
+def _run_first_picture(bundle: Bundle, backend: InferenceBackend) -> None:
+    width, height = bundle.manifest.input.size_wh
+    backend.infer(np.full((1, 3, height, width), 114, np.uint8))
 
 
 def candidates(name: str, options: BackendOptions) -> list[Candidate]:

@@ -6,20 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
 from engine import choice
 from engine.bundle import Bundle
 from engine.choice import candidates, open_backend
-from engine.errors import BackendUnavailable, BundleError, ConfigError, DeviceMemoryError
+from engine.errors import BackendUnavailable, BundleError, ConfigError, DeviceLost, DeviceMemoryError
 from engine.gpu import Gpu
 from engine.inference import BackendOptions
+from engine.picture import Pixels
 from tests.engine_rows import add_engine, tiny_bundle
 
 CARD = Gpu(index=0, name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30, driver="13.0", bus_id="0000:01:00.0")
 
 
 class FakeBackend:
-    """Opens, or says why not."""
+    """Opens and runs, or says why not."""
 
     fixed_batch = None
     max_batch = 8
@@ -29,10 +31,18 @@ class FakeBackend:
         self.device = "cpu" if options.device in ("cpu", "auto") else f"{options.device} (NVIDIA L4)"
         self.precision = options.precision or "fp32"
         self.closed = False
+        self.run_error: Exception | None = None
+        self.shapes: list[tuple[int, ...]] = []
 
     def open(self, bundle: Bundle) -> None:
         if self._error is not None:
             raise self._error
+
+    def infer(self, tensor: Pixels) -> list[NDArray[Any]]:
+        self.shapes.append(tensor.shape)
+        if self.run_error is not None:
+            raise self.run_error
+        return []
 
     def close(self) -> None:
         self.closed = True
@@ -43,6 +53,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.faults: dict[str, Exception] = {}
+        self.run_faults: dict[str, Exception] = {}
         self.made: list[FakeBackend] = []
 
     def make(self, name: str, options: BackendOptions) -> FakeBackend:
@@ -50,6 +61,7 @@ class Machine:
         if isinstance(fault, ConfigError):
             raise fault
         self.made.append(FakeBackend(name, options, fault))
+        self.made[-1].run_error = self.run_faults.get(name)
         return self.made[-1]
 
 
@@ -129,6 +141,29 @@ def test_what_does_not_fit_is_said_with_what_was_taken_instead(
         "the package 'torch'"
     )
     assert [made.closed for made in machine.made] == [True, True, False]
+
+
+def test_what_opens_and_cannot_run_is_passed_over(
+    machine: Machine, bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.run_faults["tensorrt"] = BundleError("a.engine: TensorRT cannot run batches of 1: bad kernel")
+    backend = open_backend(add_engine(bundle, tmp_path))
+    assert backend.name == "onnxruntime"
+    assert "because of tensorrt (cuda): a.engine: TensorRT cannot run batches of 1: bad kernel" in caplog.text
+    assert [(made.shapes, made.closed) for made in machine.made] == [
+        ([(1, 3, 64, 64)], True),
+        ([(1, 3, 64, 64)], False),
+    ]
+    with pytest.raises(BundleError, match=r"^a.engine: TensorRT cannot run batches of 1: bad kernel$"):
+        open_backend(bundle, require="tensorrt")
+    assert machine.made[-1].closed
+
+
+def test_a_gpu_that_is_lost_meanwhile_ends_the_search(machine: Machine, bundle: Bundle) -> None:
+    machine.run_faults["tensorrt"] = DeviceLost("GPU 0 has failed: CUDA error 719")
+    with pytest.raises(DeviceLost, match="GPU 0 has failed"):
+        open_backend(bundle)
+    assert [made.closed for made in machine.made] == [True]
 
 
 def test_a_model_without_engines_falls_back_quietly(
