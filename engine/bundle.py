@@ -33,8 +33,7 @@ _REMEDIES = {
     "reference": "make it again with `vedette reference BUNDLE --data DATA`",
     "evaluation": "make it again with `vedette evaluate detections --model BUNDLE --data DATA --json`",
 }
-
-
+_IMPORT = "import the model again"
 _REBUILD = "build it again with `vedette engine build BUNDLE`"
 
 
@@ -115,6 +114,8 @@ class Bundle:
         if not path.is_dir():
             raise BundleError(f"{path}: no such model; give a bundle's folder or an .onnx file")
         bundle = cls(path, read_manifest(path / MANIFEST))
+        # Whatever else it holds was made from this, and is compared with it.
+        bundle.file("onnx")
         bundle.check_files(bundle.manifest.files.keys() - ABOUT.keys())
         return bundle
 
@@ -170,7 +171,8 @@ class Bundle:
             BundleError: the bundle has no such file.
         """
         if role not in self.manifest.files:
-            raise BundleError(f"{self.root}: the bundle has no '{role}' file, only {', '.join(self.manifest.files)}")
+            others = f", only {', '.join(self.manifest.files)}" if self.manifest.files else ""
+            raise BundleError(f"{self.root}: the bundle has no '{role}' file{others}; {_REMEDIES.get(role, _IMPORT)}")
         return self.root / self.manifest.files[role].path
 
     def reference(self) -> ReferenceStatistics | None:
@@ -227,7 +229,7 @@ class Bundle:
         """
         for role, entry in self.manifest.files.items():
             if roles is None or role in roles:
-                self._check_file(entry, f"'{role}' file", _REMEDIES.get(role, "import the model again"))
+                self._check_file(entry, f"'{role}' file", _REMEDIES.get(role, _IMPORT))
         for engine in self.manifest.engines if roles is None else ():
             for entry in engine.files:
                 self._check_file(entry, "TensorRT engine's file", _REBUILD)

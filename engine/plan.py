@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Literal, cast
 
 from engine.drift.settings import DriftSettings
-from engine.errors import GraphError
+from engine.errors import ConfigError, GraphError
 from engine.labels import plain_name
 from engine.load import did_you_mean, load_class
 from engine.operator import BatchOperator, Operator
@@ -111,6 +111,7 @@ def plan(pipeline: Pipeline, cameras: Iterable[str], drift: DriftSettings | None
         drift: watch the cameras for drift; this adds a tap, and changes neither the pipeline nor its digest.
 
     Raises:
+        ConfigError: a step asks for what its model does not have.
         GraphError: a step reads what no earlier step writes, names a camera that does not exist, or writes a field
             that packets do not have.
     """
@@ -139,8 +140,11 @@ def _expand(steps: Iterable[Step]) -> list[PlannedStep]:
         # Some parts carry the step's name into events. A copy, since a pipeline's own steps never change.
         composite = replace(step.operator)  # type: ignore[type-var]
         object.__setattr__(composite, "name", step.name)
-        for part in composite.expand():
-            out.append(PlannedStep(f"{step.name}.{kind_of(part)}", part, step.where))
+        try:
+            parts = composite.expand()
+        except ConfigError as error:
+            raise ConfigError(f"{_at(step)}: {error}") from None
+        out += [PlannedStep(f"{step.name}.{kind_of(part)}", part, step.where) for part in parts]
     return out
 
 

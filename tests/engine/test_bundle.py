@@ -186,6 +186,11 @@ def test_a_manifest_that_is_wrong_says_where(bundle: Bundle, changes: dict[str, 
         Bundle.load(edit(bundle, **changes))
 
 
+def test_a_bundle_without_a_model_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=rf"^{bundle.root}: the bundle has no 'onnx' file; import the model again$"):
+        Bundle.load(edit(bundle, files={}))
+
+
 def test_a_manifest_that_is_no_json_is_refused(bundle: Bundle) -> None:
     (bundle.root / "manifest.json").write_text("{")
     with pytest.raises(BundleError, match=r"manifest.json: not valid JSON"):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from engine.drift.settings import DriftSettings
-from engine.errors import GraphError
+from engine.errors import ConfigError, GraphError
 from engine.operator import BatchOperator, Composite, Operator
 from engine.pipeline import Pipeline
 from engine.plan import ExecutionPlan, plan
@@ -142,6 +142,16 @@ def test_taps_stand_beside_the_path() -> None:
 def test_composites_are_expanded_in_place_and_keep_their_name() -> None:
     lane = plan(Pipeline().then(Both(), name="detect"), ["a"]).lanes["a"]
     assert [step.name for s in lane.segments for step in s.steps] == ["detect.alone", "detect.model"]
+
+
+def test_what_a_model_does_not_have_is_said_with_the_step() -> None:
+    @dataclass
+    class Mistaken(Composite):
+        def expand(self) -> list[Operator]:
+            raise ConfigError("detect.classes: the model has no class 'rad'")
+
+    with pytest.raises(ConfigError, match=r"^step 'detect': detect\.classes: the model has no class 'rad'$"):
+        plan(Pipeline().then(Mistaken(), name="detect"), ["a"])
 
 
 def test_the_plan_says_why() -> None:
