@@ -151,8 +151,11 @@ class CameraHost:
         self._on_frame = on_frame
         self._make_remote = remote
         self._remote: dict[str, RemoteSegment] = {}
-        self._follow_ups: deque[tuple[_Feed, Request]] = deque()
+        self._replies: deque[tuple[_Feed, Request, Packet | None]] = deque()
+        # Workers wait for work, and `wait` for the end: each has a condition, or one would sleep through the other's
+        # news.
         self._work = threading.Condition()
+        self._ended = threading.Condition()
         self._work_version = 0
         self._stopping = False
         self._threads: list[threading.Thread] = []
@@ -234,12 +237,12 @@ class CameraHost:
             VedetteError: the host itself cannot go on.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._work:
+        with self._ended:
             while not all(feed.finished for feed in self._feeds) and self.fatal is None:
                 left_s = None if deadline_s is None else deadline_s - time.monotonic()
                 if left_s is not None and left_s <= 0:
                     return False
-                self._work.wait(0.2 if left_s is None else min(0.2, left_s))
+                self._ended.wait(0.2 if left_s is None else min(0.2, left_s))
         if self.fatal is not None:
             raise self.fatal
         return True
@@ -290,12 +293,16 @@ class CameraHost:
 
     def _lost(self, error: DeviceLost) -> None:
         self.fatal = error
-        self._wake_all()
+        self._tell_end()
 
     def _wake(self) -> None:
         with self._work:
             self._work_version += 1
             self._work.notify()
+
+    def _tell_end(self) -> None:
+        with self._ended:
+            self._ended.notify_all()
 
     def _run_connections(self) -> None:
         while not self._stopping:
@@ -315,19 +322,19 @@ class CameraHost:
     def _give_up(self, error: Exception) -> None:
         logger.exception("a worker failed")
         self.fatal = error if isinstance(error, VedetteError) else VedetteError(f"a worker failed: {error!r}")
-        self._wake()
+        self._tell_end()
 
     def _work_loop(self, shared: dict[str, BatchOperator], number: int) -> None:
         turn = number
         while True:
             with self._work:
                 version = self._work_version
-            if self._follow_ups:
+            if self._replies:
                 try:
-                    feed, request = self._follow_ups.popleft()
+                    feed, request, packet = self._replies.popleft()
                 except IndexError:
                     continue  # another worker was quicker
-                self._serve(feed, [request], shared)
+                self._serve(feed, self._complete(feed, request, packet), shared)
                 continue
             for offset in range(len(self._feeds)):
                 feed = self._feeds[(turn + offset) % len(self._feeds)]
@@ -383,7 +390,7 @@ class CameraHost:
         requests = self._publish(feed, progress)
         if isinstance(item, Control) and item.final:
             feed.finished = True
-            self._wake_all()
+            self._tell_end()
         return requests
 
     def _serve(self, feed: _Feed, requests: list[Request], shared: dict[str, BatchOperator]) -> None:
@@ -411,20 +418,9 @@ class CameraHost:
         return None
 
     def _reply(self, feed: _Feed, request: Request, packet: Packet | None) -> None:
-        """Take a remote reply; runs in the remote segment's thread."""
-        try:
-            requests = self._complete(feed, request, packet)
-        except Exception as error:
-            self._give_up(error)
-            return
-        for follow_up in requests:
-            remote = self._remote.get(follow_up.segment_key)
-            if remote is not None:
-                remote.submit(follow_up, lambda p, r=follow_up: self._reply(feed, r, p))  # type: ignore[misc]
-            else:
-                # A local step behind a remote one belongs to the workers, whose threads own the operators.
-                self._follow_ups.append((feed, follow_up))
-                self._wake()
+        """Leave a remote reply to the workers: the remote segment's thread has its device to serve."""
+        self._replies.append((feed, request, packet))
+        self._wake()
 
     def _complete(self, feed: _Feed, request: Request, packet: Packet | None) -> list[Request]:
         with feed.lock:
@@ -502,11 +498,6 @@ class CameraHost:
                 self._publish(feed, feed.lane.say(events))
             # A worker may have found the camera taken, and gone to sleep.
             self._wake()
-
-    def _wake_all(self) -> None:
-        with self._work:
-            self._work_version += 1
-            self._work.notify_all()
 
     def _warn(self, text: str) -> None:
         key = text[:40]

@@ -452,6 +452,21 @@ def test_packets_of_many_cameras_meet_in_batches_before_a_device(devices: list[O
     assert max(sizes) > 1
 
 
+@dataclass
+class SayThread(Operator):
+    def process(self, packet: Packet) -> Packet:
+        return packet.emit(Event("test.thread", data={"name": threading.current_thread().name}))
+
+
+def test_a_device_is_not_kept_waiting_by_what_comes_after_it(devices: list[OnDevice]) -> None:
+    with running({n: lambda: FakeSource(20) for n in "ab"}, OnDevice(), SayThread()) as (host, log):
+        assert host.wait(10)
+
+    named = {e.data["name"] for n in "ab" for e in log.events[n] if e.type == "test.thread" and e.data}
+    assert named <= {"worker-0", "worker-1"}, "trackers and rules run in the workers, not in the device's threads"
+    assert named
+
+
 def test_a_device_that_fails_once_is_asked_again(devices: list[OnDevice]) -> None:
     # Two failures: of the batch, and of the packet alone; the third try is the retry.
     with running({"a": lambda: FakeSource(20)}, OnDevice(fail_at=7, fails=1), SayIndex()) as (host, log):
