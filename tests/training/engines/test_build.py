@@ -11,14 +11,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from engine.bundle import Bundle
 from engine.errors import BackendUnavailable, BundleError, SourceError, UsageError
 from engine.gpu import Gpu
 from engine.inference import BackendOptions, make_backend
+from engine.onnx_import import ImportOptions, describe_onnx
 from engine.trt_build import BuildRequest, BuiltEngine, make_builder
 from engine.trt_engine import Flavour
+from tests.tiny_models import COLORS, save_colors
 from tests.training.engines.parts import (
     Change,
     OtherBackend,
@@ -124,6 +128,22 @@ def test_an_engine_of_every_precision(bundle: Bundle, pictures: Path, precision:
     assert (engine.latency_ms, engine.gpu) == ({}, None)
     assert len(found.read_engine(engine)) == engine.file.size > 1000
     assert found.digest == bundle.digest
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_an_engine_of_a_classifier(tmp_path: Path, precision: str) -> None:
+    options = ImportOptions(family="classifier", labels=COLORS, input=(("mean", (0.0,) * 3), ("std", (255.0,) * 3)))
+    bundle = describe_onnx(save_colors(tmp_path / "color.onnx"), options).write(tmp_path / "color")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name, bgr in {"red": (20, 30, 230), "green": (30, 220, 40), "blue": (230, 40, 20)}.items():
+        cv2.imwrite(str(pictures / f"{name}.png"), np.full((40, 40, 3), bgr, np.uint8))
+
+    parity = build(bundle, precision, images=pictures, calibrate=pictures).engine.parity
+
+    assert parity is not None
+    assert (parity.truth, parity.num_images, parity.map_onnx, parity.map_loss) == ("onnx", 3, 100, 0)
+    assert parity.max_confidence < 0.1
 
 
 def test_parity_is_that_of_the_graph_where_there_is_no_gpu(bundle: Bundle, data: Path) -> None:
