@@ -9,11 +9,11 @@ TRACKEVAL := trackeval==1.3.0
 demo: .venv/demo
 	$(BIN)/vedette demo
 
+# Two processes: tests that start servers wait most of their time, and the others need it.
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-check: .venv/test lint types
-	$(BIN)/python -m pytest
+check: lint types test
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

@@ -12,6 +12,20 @@ from engine import redact
 from engine.gpu import Gpu, gpus, why_no_gpu
 from tests.cuda_driver import cuda_driver as cuda_driver
 
+SERVERS = ("ray", "kafka", "rtsp")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run in two processes, keep those that start servers in one: they wait more than they compute.
+
+    The tests of a file stay together, too: what they share is made once.
+    """
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            serves = any(item.get_closest_marker(name) for name in SERVERS)
+            item.add_marker(pytest.mark.xdist_group("servers" if serves else item.path.stem))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -76,6 +76,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_running(runner: str, after_s: float
         time.sleep(0.1)
     out, _ = demo.communicate(timeout=5)
 
-    assert demo.returncode == 0, out
+    # On a busy machine Python may not have got as far as to the demo after a second: then it is the shell's usual 130.
+    assert demo.returncode in ((0, 130) if after_s == 1.0 else (0,)), out
     assert "Traceback" not in out
     assert still_running(list(seen.values())) == []
