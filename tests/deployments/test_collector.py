@@ -35,7 +35,7 @@ def test_a_fetch_waits_for_the_next_event_and_no_longer() -> None:
 
     started_s = time.monotonic()
     assert len(box.fetch(5.0).events) == 1
-    assert time.monotonic() - started_s < 2
+    assert time.monotonic() - started_s < 4
     assert box.fetch(0.05).events == []
 
 
