@@ -67,26 +67,28 @@ def drift_events(bootstrap: str, prefix: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(240)
-def test_a_shift_is_raised_on_kafka_with_its_cause_and_cleared_when_it_is_over(
-    tmp_path: Path, bundle: Path, embedded: str
+@pytest.mark.parametrize(("condition", "strength", "cause"), [("defocus", 0.6, "blurred"), ("moved", 0.5, "moved")])
+def test_a_condition_is_raised_on_kafka_with_its_cause_and_cleared_when_it_is_over(
+    tmp_path: Path, bundle: Path, embedded: str, condition: str, strength: float, cause: str
 ) -> None:
-    video = tmp_path / "moved.mp4"
+    video = tmp_path / f"{condition}.mp4"
     vedette(
-        "conditions", CLIP, "--apply", "moved", "--strength", 0.5, "--from-s", FROM_S, "--to-s", TO_S,
+        "conditions", CLIP, "--apply", condition, "--strength", strength, "--from-s", FROM_S, "--to-s", TO_S,
         "--loop-for-s", END_S, "--out", video,
     )  # fmt: skip
     site = tmp_path / "site.yaml"
     text = SITE.format(video=video, bundle=bundle, bootstrap=embedded)
-    site.write_text(text.replace("kafka: {", "kafka: {topic_prefix: moved., "), encoding="utf-8")
+    site.write_text(text.replace("kafka: {", f"kafka: {{topic_prefix: {condition}., "), encoding="utf-8")
 
     vedette("replay", site)
 
-    found = drift_events(embedded, "moved.")
+    found = drift_events(embedded, f"{condition}.")
     assert [(body["type"], body["drift"]["cause"]) for body in found] == [
-        ("drift.raised", "moved"), ("drift.cleared", "moved"),
+        ("drift.raised", cause), ("drift.cleared", cause),
     ]  # fmt: skip
     raised, cleared = found
     assert FROM_S < raised["pts_s"] < TO_S < cleared["pts_s"]
     assert abs(raised["drift"]["began_s"] - FROM_S) < 10
     assert raised["drift"]["picture"].startswith("data:image/jpeg;base64,")
-    assert 0.02 < abs(complex(*raised["drift"]["moved_px"])) / raised["frame_wh"][0] < 0.04
+    if condition == "moved":
+        assert 0.02 < abs(complex(*raised["drift"]["moved_px"])) / raised["frame_wh"][0] < 0.04

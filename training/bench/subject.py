@@ -125,7 +125,7 @@ class Subject:
         """Run batches for some seconds, at least three; and the model alone, where that can be told."""
         pictures, backend = self._pictures[:batch], self._backend
         ms = _times(lambda: backend.infer(pictures), seconds)
-        if isinstance(backend, HasProfiler) and batch <= backend.max_batch:
+        if isinstance(backend, HasProfiler) and backend.device != "cpu" and batch <= backend.max_batch:
             return Timed(ms, self._layers_ms(batch))
         if isinstance(backend, HasSteps) and backend.device == "cpu" and backend.fixed_batch in (None, batch):
             images = backend.normalise(pictures)

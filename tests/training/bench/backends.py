@@ -61,6 +61,10 @@ class Telling(Plain):
         return [("relu", "", 0.05), ("conv", "", 0.15)]
 
 
+class TellingOnCores(Telling):
+    device = "cpu"
+
+
 class Cramped(Telling):
     """Has no memory to profile."""
 

@@ -48,6 +48,14 @@ def test_tells_the_model_alone_where_the_backend_does(model: str) -> None:
         assert [(layer.name, layer.ms) for layer in one.ask("layers", 1)] == [("conv", 0.15), ("relu", 0.05)]
 
 
+def test_on_cores_no_profiler_runs_between_the_measurements(model: str) -> None:
+    with worker(model, "TellingOnCores") as one:
+        one.ask("open")
+
+        assert one.ask("time", 1, 0.0).model_ms == ()
+        assert [layer.name for layer in one.ask("layers", 1)] == ["conv", "relu"]
+
+
 def test_a_profiler_that_fails_spoils_no_measurement(model: str) -> None:
     with worker(model, "Cramped") as one:
         one.ask("open")
